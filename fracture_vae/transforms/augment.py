@@ -2,8 +2,8 @@
 
 Flip, rotation about z, translation in xy and scaling map z to z alone and (x, y) to (x, y) alone, so a 3D
 resample is the product of a 2D one with z as channels and a 1D one along z, which avoids the (B, H, W, D, 3)
-grid and the eight-corner gather of a 3D one. Drawing the parameters and applying them are separate, so any augmentation can be
-recorded and replayed. There is no front-back flip: the spine has a front.
+grid and the eight-corner gather of a 3D one. Drawing the parameters and applying them are separate, so any
+augmentation can be recorded and replayed. There is no front-back flip: the spine has a front.
 """
 
 import math
