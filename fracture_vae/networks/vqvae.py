@@ -1,0 +1,180 @@
+"""The VQ-VAE: a strided encoder, a quantizer, and the mirrored decoder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd
+from typing import ClassVar, NamedTuple
+
+import torch
+from monai.networks.blocks import Convolution
+from torch import Tensor, nn
+
+from fracture_vae.errors import InputError
+from fracture_vae.networks.quantizers import Quantized, Quantizer, build_quantizer
+from fracture_vae.networks.quantizers.base import being_exported
+from fracture_vae.registry import NETWORKS
+
+_NORMS = ("batch", "instance", "group")
+
+
+@dataclass(frozen=True)
+class VQVAEConfig:
+    """Shape of a VQ-VAE; lists from JSON are taken for tuples.
+
+    Raises:
+        InputError: for a value out of range.
+    """
+
+    spatial_dims: int = 3
+    """2 or 3."""
+    in_channels: int = 1
+    """Channels of the image, C."""
+    channels: tuple[int, ...] = (32, 64, 128, 256)
+    """Channels of each stage; every stage halves the size."""
+    norm: str = "batch"
+    """batch, instance or group (of at most 8 groups)."""
+    dropout: float = 0.1
+    """Probability that an activation is dropped, in [0, 1)."""
+    negative_slope: float = 0.01
+    """Slope of LeakyReLU below zero."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        _require(self.spatial_dims in (2, 3), "spatial_dims", self.spatial_dims, "2 or 3")
+        _require(self.in_channels >= 1, "in_channels", self.in_channels, "1 or more")
+        positive = all(isinstance(c, int) and c >= 1 for c in self.channels)
+        _require(positive and bool(self.channels), "channels", self.channels, "whole numbers >= 1, one a stage")
+        _require(self.norm in _NORMS, "norm", self.norm, f"one of {', '.join(_NORMS)}")
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
+        _require(0 <= self.negative_slope < 1, "negative_slope", self.negative_slope, "at least 0 and below 1")
+
+
+class VQOutput(NamedTuple):
+    """What a VQ-VAE makes of images x of shape (B, C, \\*spatial)."""
+
+    reconstruction: Tensor
+    """(B, C, \\*spatial) float32 in [0, 1]."""
+    vq_loss: Tensor
+    """Scalar, the quantizer's loss."""
+    codes: Tensor
+    """(B, \\*spatial / downsampling) int64."""
+
+
+@NETWORKS.add_def("vqvae", "VQ-VAE of stride-2 convolutions with any registered quantizer, 2D or 3D")
+class VQVAE(nn.Module):
+    """VQ-VAE (van den Oord et al. 2017, arXiv:1711.00937).
+
+    Encoder: stride-2 convolutions (kernel 4), each with norm, LeakyReLU and dropout, then a 1x1 convolution to the
+    quantizer's ``dim``: without it LeakyReLU would leave the codes one orthant of the space. The last encoder stage
+    has no dropout, which would change the code a vector gets from one pass to the next. Decoder: the mirror, with
+    transposed convolutions and a sigmoid.
+
+    Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``.
+    """
+
+    example: ClassVar[Callable[[], "VQVAE"]]
+    example_shape: ClassVar[tuple[int, ...]] = (2, 1, 16, 16, 16)
+
+    def __init__(self, config: VQVAEConfig, quantizer: Quantizer) -> None:
+        super().__init__()
+        self.config = config
+        self.downsampling = 2 ** len(config.channels)
+        deepest = config.channels[-1]
+        widths = (config.in_channels, *config.channels)
+        steps = list(pairwise(widths))
+        self.encoder = nn.Sequential(
+            *(_stage(config, a, b, dropout=i < len(steps) - 1) for i, (a, b) in enumerate(steps))
+        )
+        self.to_quantizer = _pointwise(config, deepest, quantizer.dim)
+        self.quantizer = quantizer
+        self.from_quantizer = (
+            nn.Identity() if quantizer.dim == deepest else _pointwise(config, quantizer.dim, deepest)
+        )
+        self.decoder = nn.Sequential(
+            *(_stage(config, b, a, transposed=True, last=i == 0) for i, (a, b) in reversed(list(enumerate(steps))))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruction (B, C, \\*spatial) of x (B, C, \\*spatial), in training and in evaluation."""
+        return self.reconstruct(x).reconstruction
+
+    def reconstruct(self, x: Tensor) -> VQOutput:
+        """Reconstruction, quantizer loss and codes of x (B, C, \\*spatial)."""
+        quantized, loss, codes = self.quantize(self.encode(x))
+        return VQOutput(self.decode(quantized), loss, codes)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Encoder vectors z (B, D, \\*latent) of x (B, C, \\*spatial).
+
+        Raises:
+            InputError: when a size is not a multiple of ``downsampling``.
+        """
+        if not being_exported() and any(size % self.downsampling for size in x.shape[2:]):
+            raise InputError(
+                f"image size {tuple(x.shape[2:])} is not a multiple of {self.downsampling} on every axis; "
+                f"pad it (DivisiblePadd with k={self.downsampling})"
+            )
+        return self.to_quantizer(self.encoder(x))
+
+    def quantize(self, z: Tensor) -> Quantized:
+        """Quantizer's answer to z (B, D, \\*latent)."""
+        return self.quantizer(z)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Reconstruction (B, C, \\*spatial) from code vectors (B, D, \\*latent)."""
+        return torch.sigmoid(self.decoder(self.from_quantizer(z)).float())
+
+    @torch.no_grad()
+    def codes(self, x: Tensor) -> Tensor:
+        """Codes (B, \\*latent) int64 of x (B, C, \\*spatial)."""
+        return self.quantize(self.encode(x)).codes
+
+
+VQVAE.example = staticmethod(
+    lambda: VQVAE(VQVAEConfig(channels=(4, 8)), build_quantizer("vq", num_codes=16, dim=8))
+)
+
+
+def _stage(
+    config: VQVAEConfig,
+    inputs: int,
+    outputs: int,
+    *,
+    transposed: bool = False,
+    dropout: bool = True,
+    last: bool = False,
+) -> nn.Module:
+    """Convolution that halves (or doubles) the size, norm, LeakyReLU, dropout; the ``last`` one convolves only."""
+    norms = {
+        "batch": "batch",
+        "instance": ("instance", {"affine": True}),
+        "group": ("group", {"num_groups": gcd(8, outputs)}),
+    }
+    return Convolution(
+        config.spatial_dims,
+        inputs,
+        outputs,
+        strides=2,
+        kernel_size=4,
+        padding=1,
+        output_padding=0 if transposed else None,
+        is_transposed=transposed,
+        conv_only=last,
+        bias=last,  # the norm has a bias of its own
+        adn_ordering="NAD",
+        norm=norms[config.norm],
+        act=("leakyrelu", {"negative_slope": config.negative_slope}),
+        dropout=config.dropout if dropout else None,
+    )
+
+
+def _pointwise(config: VQVAEConfig, inputs: int, outputs: int) -> nn.Module:
+    """1x1 convolution."""
+    return Convolution(config.spatial_dims, inputs, outputs, kernel_size=1, conv_only=True)
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    """Raise a one-line InputError about a field of VQVAEConfig unless ``holds``."""
+    if not holds:
+        raise InputError(f"VQVAEConfig.{name} is {value!r}; it must be {expected}")
