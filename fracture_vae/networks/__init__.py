@@ -1,5 +1,6 @@
 """Networks: pure modules, tensors in and tensors out; no files, no logging."""
 
+from fracture_vae.networks.build import build_network
 from fracture_vae.networks.checkpoint import load_state
 from fracture_vae.networks.quantizers import (
     CodebookUsage,
@@ -18,6 +19,7 @@ __all__ = [
     "VQOutput",
     "VQVAEConfig",
     "VectorQuantizer",
+    "build_network",
     "build_quantizer",
     "load_state",
 ]

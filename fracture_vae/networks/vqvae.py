@@ -1,16 +1,17 @@
 """The VQ-VAE: a strided encoder, a quantizer, and the mirrored decoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
+from fracture_vae.networks.dropout import ByteDropout
 from fracture_vae.networks.quantizers import Quantized, Quantizer, build_quantizer
 from fracture_vae.networks.quantizers.base import being_exported
 from fracture_vae.registry import NETWORKS
@@ -88,12 +89,17 @@ class VQVAE(nn.Module):
         )
         self.to_quantizer = _pointwise(config, deepest, quantizer.dim)
         self.quantizer = quantizer
-        self.from_quantizer = (
-            nn.Identity() if quantizer.dim == deepest else _pointwise(config, quantizer.dim, deepest)
-        )
+        self.from_quantizer = nn.Identity() if quantizer.dim == deepest else _pointwise(config, quantizer.dim, deepest)
         self.decoder = nn.Sequential(
             *(_stage(config, b, a, transposed=True, last=i == 0) for i, (a, b) in reversed(list(enumerate(steps))))
         )
+
+    @classmethod
+    def from_options(
+        cls, quantizer: str = "vq", quantizer_options: Mapping[str, Any] | None = None, **config: Any
+    ) -> "VQVAE":
+        """Return the VQ-VAE of these plain values; ``config`` are the fields of :class:`VQVAEConfig`."""
+        return cls(VQVAEConfig(**config), build_quantizer(quantizer, **(quantizer_options or {})))
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruction (B, C, \\*spatial) of x (B, C, \\*spatial), in training and in evaluation."""
@@ -131,9 +137,7 @@ class VQVAE(nn.Module):
         return self.quantize(self.encode(x)).codes
 
 
-VQVAE.example = staticmethod(
-    lambda: VQVAE(VQVAEConfig(channels=(4, 8)), build_quantizer("vq", num_codes=16, dim=8))
-)
+VQVAE.example = staticmethod(lambda: VQVAE(VQVAEConfig(channels=(4, 8)), build_quantizer("vq", num_codes=16, dim=8)))
 
 
 def _stage(
@@ -151,7 +155,7 @@ def _stage(
         "instance": ("instance", {"affine": True}),
         "group": ("group", {"num_groups": gcd(8, outputs)}),
     }
-    return Convolution(
+    convolution = Convolution(
         config.spatial_dims,
         inputs,
         outputs,
@@ -162,11 +166,11 @@ def _stage(
         is_transposed=transposed,
         conv_only=last,
         bias=last,  # the norm has a bias of its own
-        adn_ordering="NAD",
+        adn_ordering="NA",
         norm=norms[config.norm],
         act=("leakyrelu", {"negative_slope": config.negative_slope}),
-        dropout=config.dropout if dropout else None,
     )
+    return nn.Sequential(convolution, ByteDropout(config.dropout)) if dropout and not last else convolution
 
 
 def _pointwise(config: VQVAEConfig, inputs: int, outputs: int) -> nn.Module:

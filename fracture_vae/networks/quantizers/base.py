@@ -95,7 +95,7 @@ class Quantizer(nn.Module):
 
 
 def being_exported() -> bool:
-    """Whether ``torch.jit.trace`` or ``torch.export`` is recording, when sizes may be symbols and nothing is counted."""
+    """Whether ``torch.jit.trace`` or ``torch.export`` is recording: sizes may be symbols, nothing is counted."""
     return torch.jit.is_tracing() or torch.compiler.is_exporting()  # type: ignore[attr-defined]
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks and maintenance scripts; run them as modules from the repository root."""
