@@ -1,0 +1,1 @@
+"""Metrics, always with their intervals."""

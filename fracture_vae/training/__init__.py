@@ -1,0 +1,63 @@
+"""Training: how fast, on what data, and the handlers that log, save, stop and resume."""
+
+from fracture_vae.training.acceleration import Accelerated, Acceleration, best_device, choose
+from fracture_vae.training.checkpoints import Checkpoints
+from fracture_vae.training.clipping import GradientClipping
+from fracture_vae.training.codebook import CodebookInitialiser, CodebookUse
+from fracture_vae.training.data import BatchLoader, VolumeDataset
+from fracture_vae.training.distributed import device_ids, join_processes, leave_processes, rank, world_size
+from fracture_vae.training.early_stopping import EarlyStopping
+from fracture_vae.training.learning_rate import learning_rate
+from fracture_vae.training.metrics import key_metric, lower_is_better, mean_terms, prepare_batch, total_loss
+from fracture_vae.training.progress import ProgressBar
+from fracture_vae.training.run_folder import run_folder, write_meta
+from fracture_vae.training.run_log import RunLog
+from fracture_vae.training.session import (
+    about_model,
+    announce,
+    build_optimizer,
+    load_checkpoint,
+    say_metrics,
+    say_where,
+    voxels_seen,
+)
+from fracture_vae.training.slices import ValidationSlices
+from fracture_vae.training.tracking import track
+
+__all__ = [
+    "Accelerated",
+    "Acceleration",
+    "BatchLoader",
+    "Checkpoints",
+    "CodebookInitialiser",
+    "CodebookUse",
+    "EarlyStopping",
+    "GradientClipping",
+    "ProgressBar",
+    "RunLog",
+    "ValidationSlices",
+    "VolumeDataset",
+    "about_model",
+    "announce",
+    "best_device",
+    "build_optimizer",
+    "choose",
+    "device_ids",
+    "join_processes",
+    "key_metric",
+    "learning_rate",
+    "leave_processes",
+    "load_checkpoint",
+    "lower_is_better",
+    "mean_terms",
+    "prepare_batch",
+    "rank",
+    "run_folder",
+    "say_metrics",
+    "say_where",
+    "total_loss",
+    "track",
+    "voxels_seen",
+    "world_size",
+    "write_meta",
+]

@@ -1,0 +1,168 @@
+"""One decision on precision, memory format and compilation, by what the device does well."""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fracture_vae.errors import InputError, nearest
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = ("auto", "bf16", "fp32")
+COMPILE_PAYS_AFTER = 100e6
+"""Voxels trained on after which compilation (half a minute) has paid for itself on a CPU."""
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """How a network runs: on which device, in which precision, compiled or not."""
+
+    device: torch.device
+    precision: str  # bf16 | fp32
+    channels_last: bool
+    compile: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{self.device}, {self.precision}, channels {'last' if self.channels_last else 'first'}, "
+            f"{'compiled' if self.compile else 'not compiled'}"
+        )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context a forward pass runs in."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def arrange(self, tensor: Tensor) -> Tensor:
+        """Return ``tensor`` (B, C, H, W[, D]) in the memory format chosen."""
+        return tensor.contiguous(memory_format=_format(tensor.dim())) if self.channels_last else tensor
+
+
+def best_device() -> torch.device:
+    """Return CUDA where there is one, else MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose(
+    device: str | torch.device,
+    precision: str = "auto",
+    compile: str | bool = "auto",
+    voxels: float = float("inf"),
+) -> Acceleration:
+    """Decide how to run on ``device``; each switch is ``auto`` or forced.
+
+    Args:
+        device: a torch device (see :func:`best_device`).
+        precision: ``bf16`` where the hardware multiplies it natively, else ``fp32``, or one of them by name.
+        compile: ``auto`` compiles where there is a C++ compiler and ``voxels`` make it pay; True or False force it.
+        voxels: how many voxels will go through the network.
+
+    Raises:
+        InputError: for an unknown precision or compile switch, or a device this machine lacks.
+    """
+    if precision not in PRECISIONS:
+        hint = nearest(precision, PRECISIONS)
+        raise InputError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}{hint}")
+    switches = {"auto": None, "true": True, "false": False}
+    if str(compile).lower() not in switches:
+        raise InputError(f"compile '{compile}' is not one of auto, true, false")
+    compiled = switches[str(compile).lower()]
+    chosen = _usable(device)
+    if precision == "auto":
+        precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
+    if compiled is None:
+        compiled = voxels >= COMPILE_PAYS_AFTER and chosen.type != "mps" and can_compile(chosen)
+    return Acceleration(chosen, precision, channels_last=chosen.type != "mps", compile=compiled)
+
+
+def can_compile(device: torch.device) -> bool:
+    """Return whether ``torch.compile`` has what it needs: a C++ compiler on a CPU, Triton on a GPU."""
+    if device.type == "cuda":
+        return torch.utils._triton.has_triton()
+    return any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++", "c++") if name)
+
+
+class Accelerated(nn.Module):
+    """An objective driven as :class:`Acceleration` says; terms come back in float32.
+
+    In training its forward is compiled; if compilation fails it goes on uncompiled, with a warning. The module
+    wrapped stays the owner of the weights (``module``), so that checkpoints know nothing of acceleration.
+    """
+
+    def __init__(self, module: nn.Module, acceleration: Acceleration) -> None:
+        super().__init__()
+        self.module = module.to(acceleration.device)
+        if acceleration.channels_last:
+            for parameter in self.module.parameters():
+                if parameter.dim() in (4, 5):
+                    parameter.data = parameter.data.contiguous(memory_format=_format(parameter.dim()))
+        self.acceleration = acceleration
+        self._compiled: Callable[..., Any] | None = None
+        if acceleration.compile:
+            self._compiled = torch.compile(self._run, fullgraph=True)
+        self._proven = False
+
+    def forward(self, batch: dict[str, Tensor] | Tensor) -> Any:
+        """Return the wrapped module's output for (B, C, *spatial) images, alone or in a batch's dictionary."""
+        arrange = self.acceleration.arrange
+        arranged = (
+            arrange(batch) if isinstance(batch, Tensor) else {key: arrange(value) for key, value in batch.items()}
+        )
+        if self._compiled is None or not self.training:
+            return self._run(arranged)
+        if self._proven:
+            return self._compiled(arranged)
+        return self._first_compiled(arranged)
+
+    def _first_compiled(self, batch: Any) -> Any:
+        logger.info("compiling the training step; the first one takes a while")
+        began = time.monotonic()
+        try:
+            out = self._compiled(batch)  # type: ignore[misc]
+        except (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError) as error:
+            reason = str(error).strip().splitlines()
+            logger.warning("torch.compile failed, going on without: %s", reason[0] if reason else repr(error))
+            self._compiled = None
+            return self._run(batch)
+        logger.info("compiled in %.0f s", time.monotonic() - began)
+        self._proven = True
+        return out
+
+    def _run(self, batch: Any) -> Any:
+        with self.acceleration.autocast():
+            out = self.module(batch)
+        if isinstance(out, Tensor):
+            return out.float()
+        return type(out)(*(value.float() for value in out))
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device '{device}' cannot be used here; set device to cpu, or leave it out") from error
+    return chosen
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
+def _format(dims: int) -> torch.memory_format:
+    return torch.channels_last_3d if dims == 5 else torch.channels_last

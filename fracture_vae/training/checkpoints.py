@@ -1,0 +1,176 @@
+"""Checkpoints: the best three models, and the last point from which training can go on as if never stopped.
+
+Every file holds tensors and primitives only, is written whole or not at all, and loads with ``weights_only=True``.
+"""
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from fracture_vae.errors import InputError
+from fracture_vae.files import replacing, write_text
+from fracture_vae.networks import load_state
+from fracture_vae.training.metrics import key_value
+
+FOLDER = "checkpoints"
+LAST = "last.pt"
+BEST_INDEX = "best.json"
+
+
+def save(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write ``content`` (tensors and primitives) to ``path`` atomically."""
+    with replacing(path) as temporary:
+        torch.save(dict(content), temporary)
+
+
+def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return the content of a checkpoint this package wrote.
+
+    Raises:
+        InputError: when the file is missing, damaged, no checkpoint, or holds more than tensors and primitives.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: needs unsafe loading (it holds more than tensors and numbers) or is no checkpoint; "
+            "save its state_dict alone and use that"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: damaged, or no checkpoint of PyTorch's; copy or train it again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__}, not a checkpoint; save a state_dict")
+    return content
+
+
+class Checkpoints:
+    """Writes ``last.pt`` each epoch and keeps the ``keep`` best models by the evaluator's key metric (lower is better).
+
+    Attach it to the trainer after the validation handler.
+
+    Args:
+        run_dir: the run folder; files go to its ``checkpoints/``.
+        network: the model saved, under the key ``network``.
+        about: what the model is (plain values), saved as JSON beside the weights under ``about``.
+        evaluator: the validation engine.
+        resumable: whatever else training needs to go on (optimizer, loader, …), by name; each has ``state_dict``
+            and ``load_state_dict``.
+        keep: how many best models.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        network: nn.Module,
+        about: Mapping[str, Any],
+        evaluator: Engine,
+        resumable: Mapping[str, Any],
+        keep: int = 3,
+    ) -> None:
+        self.folder = Path(run_dir) / FOLDER
+        self.network = network
+        self.about = dict(about)
+        self.evaluator = evaluator
+        self.resumable = dict(resumable)
+        self.keep = keep
+        self.best: list[dict[str, Any]] = []
+        self._engine: Engine | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register with a trainer; only the first process writes."""
+        self._engine = engine
+        if idist.get_rank() > 0:
+            return
+        self.evaluator.add_event_handler(Events.COMPLETED, self._save_best, engine)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
+
+    def _model(self, epoch: int) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "about": json.dumps({**self.about, "epoch": epoch})}
+
+    def _save_best(self, evaluator: Engine, trainer: Engine) -> None:
+        entry = {
+            "file": f"epoch_{trainer.state.epoch:04d}.pt",
+            "epoch": trainer.state.epoch,
+            "value": key_value(evaluator),
+        }
+        ranked = sorted([*self.best, entry], key=lambda e: (e["value"], e["epoch"]))
+        kept, dropped = ranked[: self.keep], ranked[self.keep :]
+        if entry in kept:
+            save(self.folder / entry["file"], self._model(trainer.state.epoch))
+            write_text(self.folder / BEST_INDEX, json.dumps(kept, indent=2) + "\n")
+            for old in dropped:
+                (self.folder / old["file"]).unlink(missing_ok=True)
+        self.best = kept
+
+    def _save_last(self, engine: Engine) -> None:
+        save(
+            self.folder / LAST,
+            {
+                **self._model(engine.state.epoch),
+                "best": self.best,
+                "epoch": engine.state.epoch,
+                "iteration": engine.state.iteration,
+                "rng": _rng_state(),
+                **{f"resume/{name}": item.state_dict() for name, item in self.resumable.items()},
+            },
+        )
+
+    def resume(self, run: str | os.PathLike[str] | None) -> None:
+        """Go on from the ``last.pt`` of the run folder ``run``; None starts afresh.
+
+        Raises:
+            InputError: when there is nothing to go on from, it belongs to another architecture, or it is done.
+        """
+        if run is None:
+            return
+        if self._engine is None:
+            raise RuntimeError("attach to a trainer before resuming")
+        path = Path(run) / FOLDER / LAST
+        content = load(path)
+        if content["epoch"] >= self._engine.state.max_epochs:
+            raise InputError(f"{path}: already trained {content['epoch']} epochs; raise max_epochs to go on")
+        load_state(self.network, content["network"], str(path))
+        for name, item in self.resumable.items():
+            item.load_state_dict(content[f"resume/{name}"])
+        self.best = content["best"]
+        self._engine.state.epoch = content["epoch"]
+        self._engine.state.iteration = content["iteration"]
+        _set_rng_state(content["rng"])
+
+
+def best_checkpoint(run: str | os.PathLike[str]) -> Path:
+    """Return the best model's file in the run folder ``run``.
+
+    Raises:
+        InputError: when the folder holds no model.
+    """
+    folder = Path(run) / FOLDER
+    if (folder / BEST_INDEX).is_file():
+        best = json.loads((folder / BEST_INDEX).read_text(encoding="utf-8"))
+        return folder / best[0]["file"]
+    if (folder / LAST).is_file():
+        return folder / LAST
+    raise InputError(f"{run}: no {FOLDER}/{BEST_INDEX} or {FOLDER}/{LAST}; give a run folder, a checkpoint or a bundle")
+
+
+def _rng_state() -> dict[str, Any]:
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_rng_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,43 @@
+"""Gradient clipping, and a stop when training has diverged."""
+
+from collections.abc import Iterable
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from fracture_vae.errors import InputError
+
+
+class GradientClipping:
+    """Scales the gradient to at most ``max_norm`` (L2 over all parameters) between backward pass and step.
+
+    Whether every gradient was finite is looked at once an epoch, so that no step waits for the device; attach it
+    before the handlers that write checkpoints, which then never hold a diverged model.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], max_norm: float) -> None:
+        if not max_norm > 0:
+            raise InputError(f"gradient_clip {max_norm}: must be above 0")
+        self.parameters = list(parameters)
+        self.max_norm = max_norm
+        self._finite: Tensor | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register with a trainer."""
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._check)
+
+    def __call__(self, engine: Engine) -> None:  # noqa: ARG002
+        """Clip the gradient that the backward pass left."""
+        finite = torch.isfinite(clip_grad_norm_(self.parameters, self.max_norm))
+        self._finite = finite if self._finite is None else self._finite & finite
+
+    def _check(self, engine: Engine) -> None:
+        if self._finite is not None and not self._finite.item():
+            raise InputError(
+                f"training diverged in epoch {engine.state.epoch} (a gradient is not finite): "
+                "lower learning_rate, or set precision fp32"
+            )

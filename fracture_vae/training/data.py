@@ -1,0 +1,153 @@
+"""A fold's volumes in one tensor, and the loop that draws augmented batches from it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from fracture_vae.cohort.manifest import Case
+from fracture_vae.cohort.volumes import read_volume
+from fracture_vae.errors import InputError
+from fracture_vae.transforms import AugmentConfig, Preprocessing, apply, draw, multiple_of
+from fracture_vae.transforms.augment import resample
+from fracture_vae.transforms.padding import centred
+
+
+class VolumeDataset(Dataset[dict[str, Tensor]]):
+    """Volumes read once, preprocessed, centred in one common shape and held in memory as float16.
+
+    Float16 keeps [0, 1] to 2.4e-4 at worst, half a Hounsfield unit of a 1900 HU window, at half the memory.
+
+    Args:
+        data: the cases, in order.
+        preprocessing: maps stored values to [0, 1].
+        size: common shape (H, W, D) of a batch; by default the largest volume's, rounded up to ``multiple``.
+        multiple: what the network's size must be a multiple of.
+
+    Raises:
+        InputError: for a volume that cannot be read, does not fit ``preprocessing``, or exceeds ``size``.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Case],
+        preprocessing: Preprocessing,
+        size: Sequence[int] | None = None,
+        multiple: int = 16,
+    ) -> None:
+        self.data = tuple(data)
+
+        def load(case: Case) -> np.ndarray:
+            return preprocessing(read_volume(case.image).array, str(case.image)).astype(np.float16)
+
+        with ThreadPoolExecutor(4) as pool:
+            loading = tqdm(pool.map(load, self.data), "reading volumes", len(self.data), leave=False, unit="vol")
+            arrays = list(loading)
+        shapes = [array.shape for array in arrays]
+        largest = multiple_of(np.max(shapes, axis=0).tolist(), multiple)
+        self.size = multiple_of(size, multiple) if size else largest
+        for case, shape in zip(self.data, shapes, strict=True):
+            if any(have > room for have, room in zip(shape, self.size, strict=True)):
+                raise InputError(
+                    f"{case.image}: its size {shape} exceeds size {tuple(self.size)}; raise size, or leave it null"
+                )
+        self.images = torch.zeros((len(arrays), 1, *self.size), dtype=torch.float16)
+        self.places = [centred(shape, self.size) for shape in shapes]
+        for index, array in enumerate(arrays):
+            self.images[(index, 0, *self.places[index])] = torch.from_numpy(array)
+        self.padded = any(shape != tuple(self.size) for shape in shapes)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {key: value[0] for key, value in self.batch([index]).items()}
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Return ``image`` (B, 1, H, W, D) float32 and, if any volume is padded, ``valid`` of the same shape."""
+        images = self.images[list(indices)].float()
+        if not self.padded:
+            return {"image": images}
+        valid = torch.zeros_like(images)
+        for row, index in enumerate(indices):
+            valid[(row, 0, *self.places[index])] = 1
+        return {"image": images, "valid": valid}
+
+
+class BatchLoader:
+    """Batches of a :class:`VolumeDataset` on a device, augmented there; no worker processes.
+
+    In training (``augmentation`` or ``shuffle`` given) every epoch is a new permutation and a last batch that is
+    not full is left out, so that shapes never change; otherwise order is kept and every volume comes once. Its
+    state (one generator) is part of a resume checkpoint.
+
+    Args:
+        dataset: the volumes.
+        batch_size: volumes a batch; a smaller data set makes one batch of what there is.
+        device: where batches are put and augmented.
+        shuffle: draw a new permutation each epoch.
+        augmentation: what to draw for each sample, or None.
+        seed: of the permutations and augmentations.
+        rank, world_size: this process's share when several train together.
+    """
+
+    def __init__(
+        self,
+        dataset: VolumeDataset,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        shuffle: bool = False,
+        augmentation: AugmentConfig | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        share = len(dataset) // world_size if shuffle else len(range(rank, len(dataset), world_size))
+        if share == 0:
+            raise InputError(f"{len(dataset)} volume(s) cannot be shared among {world_size} processes")
+        self.dataset = dataset
+        self.batch_size = min(batch_size, share)
+        self.device = torch.device(device)
+        self.shuffle = shuffle
+        self.augmentation = augmentation
+        self.rank = rank
+        self.world_size = world_size
+        self._share = share
+        self._order = torch.Generator().manual_seed(seed)  # the same on every rank
+        self._draws = torch.Generator().manual_seed(seed + 1 + rank)
+        self._noise = torch.Generator(self.device).manual_seed(seed + 1 + rank)
+
+    def __len__(self) -> int:
+        return self._share // self.batch_size if self.shuffle else -(-self._share // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        count = len(self.dataset)
+        order = torch.randperm(count, generator=self._order) if self.shuffle else torch.arange(count)
+        mine = order[self.rank :: self.world_size].tolist()
+        for step in range(len(self)):
+            batch = self.dataset.batch(mine[step * self.batch_size : (step + 1) * self.batch_size])
+            batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
+            yield batch if self.augmentation is None else self._augmented(batch, self.augmentation)
+
+    def _augmented(self, batch: Mapping[str, Tensor], config: AugmentConfig) -> dict[str, Tensor]:
+        params = draw(config, len(batch["image"]), self._draws)
+        out = {"image": apply(batch["image"], params, self._noise)}
+        if "valid" in batch:
+            moved = type(params)(*(p.to(self.device) for p in params))
+            out["valid"] = (resample(batch["valid"], moved) > 0.5).float()
+            out["image"] = out["image"] * out["valid"]
+        return out
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the generators' states."""
+        return {name: getattr(self, f"_{name}").get_state() for name in ("order", "draws", "noise")}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        for name in ("order", "draws", "noise"):
+            getattr(self, f"_{name}").set_state(state[name])

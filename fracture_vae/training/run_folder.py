@@ -1,0 +1,143 @@
+"""One folder a run: where it goes, and the record of how it came about."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import date, datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+
+from fracture_vae.cohort.manifest import Cohort
+from fracture_vae.errors import InputError
+from fracture_vae.files import sha256, write_text
+
+PACKAGES = ("fracture-vae", "monai", "torch", "pytorch-ignite", "nibabel", "SimpleITK", "numpy", "scikit-image")
+META_FILE = "run_meta.json"
+BUNDLE_COPY = "bundle"
+"""Folder in a run that holds the configs of the bundle that made it, so that the run explains itself."""
+
+
+def run_folder(
+    project_dir: str | os.PathLike[str], group: str, name: str, resume: str | os.PathLike[str] | None = None
+) -> str:
+    """Return the folder of the run to ``resume``, or of a new one; the same on every process that trains together.
+
+    Raises:
+        InputError: when there is no such run to resume, or ``name`` is no plain folder name.
+    """
+    if resume is not None:
+        if not Path(resume).is_dir():
+            raise InputError(f"resume {resume}: no such run folder")
+        return str(Path(resume).resolve())
+    made = new_run(project_dir, group, name) if idist.get_rank() == 0 else ""
+    return str(idist.broadcast(made, src=0, safe_mode=True)) if idist.get_world_size() > 1 else made
+
+
+def new_run(project_dir: str | os.PathLike[str], group: str, name: str) -> str:
+    """Make ``<project_dir>/<group>/<YYYYMMDD-NNN-name>/`` with the day's next number, and point ``latest`` at it.
+
+    Raises:
+        InputError: when ``name`` is no plain folder name.
+    """
+    if not name or Path(name).name != name:
+        raise InputError(f"run_name '{name}': give a plain name without '/'")
+    parent = Path(project_dir).expanduser().resolve() / group
+    parent.mkdir(parents=True, exist_ok=True)
+    today = date.today().strftime("%Y%m%d")
+    number = 1 + max((int(folder.name[9:12]) for folder in parent.glob(f"{today}-[0-9][0-9][0-9]-*")), default=0)
+    while True:
+        run = parent / f"{today}-{number:03d}-{name}"
+        try:
+            run.mkdir()
+            break
+        except FileExistsError:  # another process took the number
+            number += 1
+    point_latest(parent, run)
+    return str(run)
+
+
+def point_latest(parent: Path, run: Path) -> None:
+    """Let ``parent/latest`` lead to ``run``: a symlink, or ``latest.txt`` where links cannot be made."""
+    temporary = parent / f".latest-{os.getpid()}"
+    try:
+        temporary.symlink_to(run.name, target_is_directory=True)
+        temporary.replace(parent / "latest")
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        write_text(parent / "latest.txt", run.name + "\n")
+
+
+def write_meta(
+    run_dir: str | os.PathLike[str],
+    bundle_root: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    cohort: Cohort,
+    fold: int,
+    acceleration: object,
+) -> None:
+    """Record how a run came about.
+
+    ``run_meta.json`` holds the arguments, the resolved config, versions, git revision, data hashes and seed;
+    ``bundle/`` is a copy of the bundle's configs and licence.
+    """
+    if idist.get_rank() > 0:
+        return
+    meta = {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "arguments": sys.argv,
+        "config": config,
+        "seed": config.get("seed"),
+        "fold": fold,
+        "acceleration": str(acceleration),
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "cohort": {"path": str(cohort.path), "sha256": sha256(cohort.path)},
+        "data": {str(case.image): sha256(case.image) for case in (*cohort.training(fold), *cohort.validation(fold))},
+    }
+    write_text(Path(run_dir) / META_FILE, json.dumps(meta, indent=2) + "\n")
+    for part in ("configs", "LICENSE", "docs"):
+        source, target = Path(bundle_root) / part, Path(run_dir) / BUNDLE_COPY / part
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        elif source.is_file():
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, the platform and the packages a result depends on."""
+    found = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_threads": str(torch.get_num_threads()),
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def git_revision() -> str:
+    """Return the revision of the checkout this package runs from, ``-dirty`` if changed, or an empty string."""
+    folder = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return described.stdout.strip()
