@@ -130,9 +130,7 @@ def to_stored(array: NDArray[Any], stored: Stored) -> NDArray[Any]:
         ValueError: the array is not of the stored image's size.
     """
     if array.shape != stored.ras_shape:
-        raise ValueError(
-            f"array of {array.shape} does not lie in the grid {stored.ras_shape} of {stored.path.name}"
-        )
+        raise ValueError(f"array of {array.shape} does not lie in the grid {stored.ras_shape} of {stored.path.name}")
     return np.asarray(apply_orientation(array, ornt_transform(_RAS, stored.orientation)))
 
 
@@ -236,9 +234,7 @@ def _load_npy(file: Path, mmap_mode: Any = None) -> NDArray[Any]:
         array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         if "pickle" in str(error) or "Python objects" in str(error):
-            raise InputError(
-                f"{file}: holds Python objects or is no .npy file; save a plain float32 array"
-            ) from error
+            raise InputError(f"{file}: holds Python objects or is no .npy file; save a plain float32 array") from error
         raise InputError(f"{file}: damaged or not a .npy file; save it again with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
         raise InputError(f"{file}: not one array of real numbers; save a plain float32 array")
