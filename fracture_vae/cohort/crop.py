@@ -16,6 +16,8 @@ from fracture_vae.cohort.manifest import read_cohort, write_cohort
 from fracture_vae.cohort.volumes import Volume, read_volume, stem, write_nifti
 from fracture_vae.errors import InputError
 
+__all__ = ["IMAGE_STEP", "CropGeometry", "crop_vertebrae"]
+
 IMAGE_STEP = 2.0**-15
 """Step of a stored crop, in units of [0, 1]: uint16 with this slope is exact at 0 and 1, 0.06 HU fine for a window
 of 1900 HU, and half the size of float32."""

@@ -40,7 +40,7 @@ class CropGeometry:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> "CropGeometry":
+    def from_json(cls, text: str, where: str = "cohort") -> "CropGeometry":
         """Parse the ``crop`` column; ``where`` (file and row) opens the complaint.
 
         Raises:
@@ -72,7 +72,7 @@ class CropGeometry:
         low, high = self.hu_window
         return np.asarray(low + (high - low) * image, dtype=np.float32)
 
-    def in_field_of_view(self) -> NDArray[np.bool_]:
+    def inside_source(self) -> NDArray[np.bool_]:
         """Return, on the crop's grid, where the crop lies within the source's voxels; elsewhere it is padding."""
         return _inside(index_transform(self.affine, self.source_affine), self.shape, self.source_shape)
 
