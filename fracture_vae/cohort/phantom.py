@@ -5,6 +5,7 @@ So the same level of the same seed looks the same whichever levels are asked for
 body, lets the vertebrae above it settle, and changes nothing else.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -22,16 +23,17 @@ from fracture_vae.cohort.phantom_anatomy import (
     label_of,
     rotation,
 )
+from fracture_vae.cohort.phantom_arch import posterior_parts, rib_parts
 from fracture_vae.cohort.phantom_fracture import RIM, Collapse, Fracture, Heights, draw_collapse, heights, sink
-from fracture_vae.cohort.phantom_render import Grid, new_canvas, paint_disc, paint_ribs, paint_vertebra, scan
-from fracture_vae.cohort.phantom_shape import posterior_parts, rib_parts
+from fracture_vae.cohort.phantom_grid import Grid
+from fracture_vae.cohort.phantom_render import Bone, new_canvas, paint_disc, paint_ribs, paint_vertebra, scan
 from fracture_vae.cohort.phantom_tissue import soft_tissue
 from fracture_vae.errors import InputError, nearest
 
 _REACH = 72.0  # mm shown on all sides of the asked bodies' centres, so that a 128 mm crop around each is inside
 _MARGIN = 3  # slices drawn beyond both ends and cut off, so that blur and noise have no edge
-_FOLLOW = 0.65  # how much of a fracture's loss the next vertebra above follows; the discs take up the rest
-_FADE = 0.6  # and how this fades with every further level
+_FOLLOW = 0.8  # how much of a fracture's loss the next vertebra above follows; the discs take up the rest
+_FADE = 0.65  # and how this fades with every further level
 
 
 class Phantom(NamedTuple):
@@ -80,16 +82,14 @@ def simulate_spine(
     grid = _window(healthy, asked, spacing)
     poses = _settle(vertebrae, healthy, collapses)
     canvas = new_canvas(grid, soft_tissue(grid, patient, vertebrae, poses))
-    for below, level in zip((*LEVELS[1:], None), LEVELS, strict=True):
-        if below is not None:
-            paint_disc(canvas, vertebrae[below], poses[below], vertebrae[level].disc_below)
+    for level, below in itertools.pairwise(LEVELS):
+        paint_disc(canvas, vertebrae[below], poses[below], vertebrae[level].disc_below)
+    bones = {level: Bone(vertebrae[level], poses[level], collapses.get(level)) for level in LEVELS}
     for level in reversed(LEVELS):
-        vertebra, collapse = vertebrae[level], collapses.get(level)
-        parts = posterior_parts(vertebra, _drop(vertebra, collapse))
-        label = label_of(level) if level in asked else 0
-        paint_vertebra(canvas, patient, vertebra, poses[level], parts, collapse, label)
+        parts = list(posterior_parts(vertebrae[level], _drop(vertebrae[level], collapses.get(level))))
+        paint_vertebra(canvas, patient, bones[level], parts, label_of(level) if level in asked else 0)
     for level in LEVELS[:12]:
-        paint_ribs(canvas, patient, vertebrae[level], poses[level], rib_parts(vertebrae[level]))
+        paint_ribs(canvas, patient, bones[level], rib_parts(vertebrae[level]))
     inner = slice(_MARGIN, -_MARGIN)
     affine = grid.affine()
     affine[2, 3] += _MARGIN * spacing

@@ -141,6 +141,8 @@ class Vertebra:
     span: float  # tip to tip of the transverse processes
     spine_length: float
     spine_slope: float  # degrees below the horizontal
+    skew: float  # how the two transverse processes differ
+    bumps: tuple[tuple[float, float, float, float], ...]  # ripples of arch and processes: wave vector (1/mm), phase
 
     @property
     def thoracic(self) -> bool:
@@ -217,6 +219,8 @@ def draw_vertebra(patient: Patient, level: str) -> Vertebra:
         span=float(_SPAN[index]) * patient.scale * random.normal(1.0, 0.04),
         spine_length=float(_SPINE_LENGTH[index]) * patient.scale * random.normal(1.0, 0.05),
         spine_slope=float(_SPINE_SLOPE[index]) + random.normal(0, 3),
+        skew=random.normal(0, 1),
+        bumps=_bumps(random),
     )
 
 
@@ -234,6 +238,14 @@ def _waves(random: np.random.Generator, amplitude: float) -> tuple[Wave, ...]:
         Wave(amplitude * np.sqrt(0.5), float(k[i] * np.cos(turn[i])), float(k[i] * np.sin(turn[i])), float(phase))
         for i, phase in enumerate(random.uniform(0, 2 * np.pi, 4))
     )
+
+
+def _bumps(random: np.random.Generator) -> tuple[tuple[float, float, float, float], ...]:
+    """Draw three ripples in space, 10–22 mm long."""
+    waves = random.normal(size=(3, 3))
+    waves *= 2 * np.pi / (np.linalg.norm(waves, axis=1) * random.uniform(10, 22, 3))[:, None]
+    phases = random.uniform(0, 2 * np.pi, 3)
+    return tuple((float(k[0]), float(k[1]), float(k[2]), float(p)) for k, p in zip(waves, phases, strict=True))
 
 
 def _pits(

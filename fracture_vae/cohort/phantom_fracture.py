@@ -89,9 +89,9 @@ def draw_collapse(seed: int, vertebra: Vertebra, fracture: Fracture) -> Collapse
 
 
 def _roughness(random: np.random.Generator) -> tuple[Wave, ...]:
-    length, turn, phase = random.uniform(6, 16, 4), random.uniform(0, 2 * np.pi, 4), random.uniform(0, 2 * np.pi, 4)
+    length, turn, phase = random.uniform(8, 24, 4), random.uniform(0, 2 * np.pi, 4), random.uniform(0, 2 * np.pi, 4)
     k = 2 * np.pi / length
-    return tuple(Wave(0.05, *w) for w in zip(k * np.cos(turn), k * np.sin(turn), phase, strict=True))
+    return tuple(Wave(0.03, *w) for w in zip(k * np.cos(turn), k * np.sin(turn), phase, strict=True))
 
 
 def ripple(waves: tuple[Wave, ...], u: Field, v: Field) -> Field:

@@ -1,7 +1,6 @@
 """From signed distances to a CT: grid, compositing of bone with partial volume, scanner blur and noise."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,55 +8,26 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fracture_vae.cohort.phantom_anatomy import Patient, Pose, Vertebra, stream
-from fracture_vae.cohort.phantom_fracture import Collapse, sink
-from fracture_vae.cohort.phantom_shape import Body, Field, Plate, body, side_wall
+from fracture_vae.cohort.phantom_arch import roughen
+from fracture_vae.cohort.phantom_density import body_density, changed, texture_index, trabecular_texture
+from fracture_vae.cohort.phantom_fracture import Collapse, Field
+from fracture_vae.cohort.phantom_grid import Grid, Slices
+from fracture_vae.cohort.phantom_shape import Plate, body, side_wall, smooth_min
 
 _FAR = np.float32(9)  # distance (mm) where nothing has been drawn
 _JOINT = np.float32(1.1)  # width of the gap (mm) kept between two bones
-_POSTERIOR_WALL = np.float32(1.3)  # cortical thickness (mm) of arch, processes and ribs
-_BLOCK = (64, 48, 48)  # texture block, one value a mm along u, v and w
+_POSTERIOR_WALL = np.float32(1.4)  # cortical thickness (mm) of arch and processes
+_RIB_WALL = np.float32(0.9)  # and of ribs
+_CREASE = 2.5  # mm over which two processes flow into each other
 _SLICES_BELOW = 100_000  # keeps the stream index of a slice positive
 
-Slices = tuple[slice, slice, slice]
 
+class Bone(NamedTuple):
+    """A vertebra in its place, broken or not."""
 
-@dataclass(frozen=True)
-class Grid:
-    """A window of the patient's voxel lattice: voxel (i, j, k) lies at (start + (i, j, k)) · spacing mm in RAS."""
-
-    start: tuple[int, int, int]
-    shape: tuple[int, int, int]
-    spacing: float
-
-    def axis(self, dim: int, part: slice = slice(None)) -> Field:
-        """Coordinates (mm) of the voxel centres along one axis."""
-        return ((np.arange(self.shape[dim])[part] + self.start[dim]) * self.spacing).astype(np.float32)
-
-    def affine(self) -> NDArray[np.float64]:
-        """Voxel indices to millimetres, RAS+."""
-        matrix = np.diag([self.spacing] * 3 + [1.0])
-        matrix[:3, 3] = np.array(self.start) * self.spacing
-        return matrix
-
-    def around(self, pose: Pose, low: NDArray[np.float64], high: NDArray[np.float64]) -> Slices | None:
-        """Voxels that may hold the box ``low`` … ``high`` of a vertebra's frame, or None if it lies outside."""
-        corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
-        world = pose.centre + corners @ pose.axes.T
-        first = np.floor(world.min(0) / self.spacing).astype(int) - np.array(self.start)
-        last = np.ceil(world.max(0) / self.spacing).astype(int) + 1 - np.array(self.start)
-        first, last = np.clip(first, 0, self.shape), np.clip(last, 0, self.shape)
-        if np.any(last <= first):
-            return None
-        return slice(first[0], last[0]), slice(first[1], last[1]), slice(first[2], last[2])
-
-    def local(self, pose: Pose, part: Slices) -> tuple[Field, Field, Field]:
-        """Coordinates (u, v, w) of some voxels in a vertebra's frame."""
-        x = (self.axis(0, part[0]) - np.float32(pose.centre[0]))[:, None, None]
-        y = (self.axis(1, part[1]) - np.float32(pose.centre[1]))[None, :, None]
-        z = (self.axis(2, part[2]) - np.float32(pose.centre[2]))[None, None, :]
-        axes = pose.axes.astype(np.float32)
-        u, v, w = (x * axes[0, i] + y * axes[1, i] + z * axes[2, i] for i in range(3))
-        return u, v, w
+    vertebra: Vertebra
+    pose: Pose
+    collapse: Collapse | None = None
 
 
 class Canvas(NamedTuple):
@@ -94,12 +64,9 @@ def paint_disc(canvas: Canvas, vertebra: Vertebra, pose: Pose, above: float) -> 
     region += inside * (95 - 25 * nucleus - region)
 
 
-def paint_vertebra(
-    canvas: Canvas, patient: Patient, vertebra: Vertebra, pose: Pose, parts: Iterable[Plate],
-    collapse: Collapse | None, label: int,
-) -> None:  # fmt: skip
+def paint_vertebra(canvas: Canvas, patient: Patient, bone: Bone, plates: Sequence[Plate], label: int) -> None:
     """Draw one vertebra, keeping a joint space to bone that is already there; ``label`` 0 leaves it unlabelled."""
-    plates = list(parts)
+    vertebra, pose = bone.vertebra, bone.pose
     boxes = [plate.bounds() for plate in plates]
     size = np.array([1.25 * max(vertebra.half_width), 1.3 * max(vertebra.half_depth), 0.0])
     size[2] = max(vertebra.height_front, vertebra.height_back) / 2
@@ -108,43 +75,56 @@ def paint_vertebra(
     whole = canvas.grid.around(pose, low, high)
     if whole is None:
         return
-    shape = tuple(s.stop - s.start for s in whole)
-    posterior = _plates_distance(canvas.grid, pose, plates, whole, shape)
+    texture = trabecular_texture(patient, vertebra, canvas.grid.spacing)
+    posterior, grey = _arch(canvas.grid, vertebra, pose, plates, whole, texture)
     distance = posterior.copy()
-    grey = np.full(shape, np.float32(vertebra.density + 90))
     inner = canvas.grid.around(pose, -size - 3, size + 3)
     if inner is not None:
         inside = _within(inner, whole)
         coordinates = canvas.grid.local(pose, inner)
-        drawn = body(vertebra, collapse, *coordinates)
+        drawn = body(vertebra, bone.collapse, *coordinates)
+        spongy = body_density(patient, vertebra, bone.collapse, drawn, coordinates, texture)
+        grey[inside] = np.where(drawn.distance < posterior[inside], spongy, grey[inside])
         distance[inside] = np.minimum(distance[inside], drawn.distance)
-        grey[inside] = _trabecular(patient, vertebra, collapse, drawn, coordinates, canvas.grid.spacing)
-        if collapse is not None and label:
-            canvas.truth[inner] |= _truth(vertebra, collapse, drawn, coordinates)
+        if bone.collapse is not None and label:
+            canvas.truth[inner] |= changed(vertebra, bone.collapse, drawn, coordinates)
     wall = np.where(posterior < distance + 1e-3, _POSTERIOR_WALL, np.float32(vertebra.wall))
     _composite(canvas, patient, whole, distance, wall, grey, label)
 
 
-def paint_ribs(canvas: Canvas, patient: Patient, vertebra: Vertebra, pose: Pose, plates: Iterable[Plate]) -> None:
-    """Draw unlabelled ribs."""
+def paint_ribs(canvas: Canvas, patient: Patient, bone: Bone, plates: Iterable[Plate]) -> None:
+    """Draw the unlabelled ribs of a vertebra."""
     for plate in plates:
         low, high = plate.bounds()
-        part = canvas.grid.around(pose, low - 3, high + 3)
+        part = canvas.grid.around(bone.pose, low - 3, high + 3)
         if part is None:
             continue
-        distance = plate.distance(*canvas.grid.local(pose, part))
-        grey = np.full(distance.shape, np.float32(vertebra.density))
-        _composite(canvas, patient, part, distance, np.full_like(distance, 0.9), grey, 0)
+        distance = plate.distance(*canvas.grid.local(bone.pose, part))
+        grey = np.full(distance.shape, np.float32(bone.vertebra.density))
+        _composite(canvas, patient, part, distance, np.full_like(distance, _RIB_WALL), grey, 0)
 
 
-def _plates_distance(grid: Grid, pose: Pose, plates: list[Plate], whole: Slices, shape: tuple[int, ...]) -> Field:
-    nearest = np.full(shape, _FAR)
+def _arch(
+    grid: Grid, vertebra: Vertebra, pose: Pose, plates: Sequence[Plate], whole: Slices, texture: Field
+) -> tuple[Field, Field]:
+    """Distance to everything behind the body, and the HU of its spongy bone, which is dense and uneven."""
+    nearest = _nearest(grid, pose, plates, whole)
+    close = nearest < 4
+    u, v, w = (axis[close] for axis in grid.local(pose, whole))
+    nearest[close] += roughen(vertebra, u, v, w)
+    grey = np.full(nearest.shape, np.float32(vertebra.density + 170))
+    grey[close] += 90 * ndimage.map_coordinates(texture, texture_index(u, v, w), order=1, mode="grid-wrap")
+    return nearest, grey
+
+
+def _nearest(grid: Grid, pose: Pose, plates: Sequence[Plate], whole: Slices) -> Field:
+    nearest = np.full([s.stop - s.start for s in whole], _FAR)
     for plate in plates:
         low, high = plate.bounds()
         part = grid.around(pose, low - 3, high + 3)
         if part is not None:
             inside = _within(part, whole)
-            nearest[inside] = np.minimum(nearest[inside], plate.distance(*grid.local(pose, part)))
+            nearest[inside] = smooth_min(nearest[inside], plate.distance(*grid.local(pose, part)), _CREASE)
     return nearest
 
 
@@ -174,62 +154,6 @@ def _composite(
     np.minimum(before, distance, out=before)
     if label:
         canvas.mask[part][distance < 0] = label
-
-
-def _trabecular(
-    patient: Patient, vertebra: Vertebra, collapse: Collapse | None, drawn: Body,
-    coordinates: tuple[Field, Field, Field], spacing: float,
-) -> Field:  # fmt: skip
-    """HU of the spongy bone: denser towards endplates and back, threaded vertically, packed under a fracture."""
-    u, v, _ = coordinates
-    height = np.maximum(drawn.under_upper + drawn.over_lower, 1)
-    rho = (drawn.over_lower - drawn.under_upper) / height
-    edge = np.minimum(np.minimum(drawn.under_upper, drawn.over_lower), 6)
-    grey = np.float32(vertebra.density) * (1.12 - 0.03 * edge - 0.08 * v / np.float32(vertebra.depth))
-    # the plates of the endplates are thicker than the walls: what the shell lacks is added as a dense skin
-    skin = np.float32(max(vertebra.endplate - vertebra.wall, 0.0) + 0.5)
-    grey += np.float32(0.35 * patient.cortical) * np.clip(1.5 * skin - edge + np.float32(vertebra.wall), 0, skin)
-    inside = drawn.distance < 0
-    where = [u[inside] + 32, v[inside] + 24, rho[inside] * np.float32(vertebra.height_back / 2) + 24]
-    texture = ndimage.map_coordinates(_texture(patient, vertebra, spacing), where, order=1, mode="grid-wrap")
-    grey[inside] += 0.16 * (vertebra.density + 80) * texture
-    grey -= 110 * np.exp(-((u / 3.0) ** 2) - ((rho * height / 2) / 2.2) ** 2 - ((v + vertebra.depth - 3) / 6) ** 2)
-    if collapse is not None:
-        packed = _impacted(vertebra, collapse, drawn, coordinates)
-        grey += packed * np.float32(collapse.sclerosis + 0.6 * vertebra.density)
-    return np.asarray(np.maximum(grey, -60), np.float32)
-
-
-def _texture(patient: Patient, vertebra: Vertebra, spacing: float) -> Field:
-    """Correlated unit-variance noise (at 1 mm), longer along the body's axis, as trabeculae are."""
-    random = stream(patient.seed, "texture", vertebra.index)
-    fine = ndimage.gaussian_filter(random.standard_normal(_BLOCK, np.float32), (0.7, 0.7, 1.3), mode="wrap")
-    coarse = ndimage.gaussian_filter(random.standard_normal(_BLOCK, np.float32), 3.0, mode="wrap")
-    block = 0.85 * fine / fine.std() + 0.5 * coarse / coarse.std()
-    if spacing > 1:
-        block = ndimage.gaussian_filter(block, 0.4 * spacing, mode="wrap")
-    return np.asarray(block, np.float32)
-
-
-def _impacted(vertebra: Vertebra, collapse: Collapse, drawn: Body, coordinates: tuple[Field, Field, Field]) -> Field:
-    """How strongly (0–1) spongy bone is packed: within ``band`` mm of an endplate that sank more than 1 mm."""
-    u, v, _ = coordinates
-    lost = sink(vertebra, collapse, u, v)
-    strength = np.zeros_like(lost)
-    shares = ((collapse.upper_share, drawn.under_upper), (1 - collapse.upper_share, drawn.over_lower))
-    for share, depth in shares:
-        near = np.clip((np.float32(collapse.band) - depth) / np.float32(0.5 * collapse.band), 0, 1)
-        strength = np.maximum(strength, near * np.clip(share * lost - 1, 0, 2) / 2)
-    return np.asarray(strength, np.float32)
-
-
-def _truth(
-    vertebra: Vertebra, collapse: Collapse, drawn: Body, coordinates: tuple[Field, Field, Field]
-) -> NDArray[np.uint8]:
-    healthy = body(vertebra, None, *coordinates).distance < 0
-    broken = drawn.distance < 0
-    packed = broken & (_impacted(vertebra, collapse, drawn, coordinates) > 0.25)
-    return ((healthy != broken) | packed).astype(np.uint8)
 
 
 def scan(canvas: Canvas, patient: Patient) -> Field:

@@ -1,17 +1,16 @@
-"""The bones of one vertebra as signed distances in its own frame (mm, negative inside).
+"""The two shapes a vertebra is made of, as signed distances in its own frame (mm, negative inside).
 
 The body is a super-ellipse with a waist, cut by its back wall and its endplates. Everything else, pedicle to rib,
-is a swept plate: a tapering segment dragged a little to both sides along a normal and then thickened.
+is a plate: a tapering segment swept a little to both sides along a normal and then thickened.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture_vae.cohort.phantom_anatomy import LEVELS, Lip, Vertebra
+from fracture_vae.cohort.phantom_anatomy import Lip, Vertebra
 from fracture_vae.cohort.phantom_fracture import Collapse, Field, endplate
 
 _UP = (0.0, 0.0, 1.0)
@@ -37,6 +36,7 @@ class Plate:
     reach: tuple[float, float]
     radius: tuple[float, float]
     normal: tuple[float, float, float] = _UP
+    rounded: float = 0.0  # how much of the reach is gone at the very end, as a fraction
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Corners of the box that holds the plate."""
@@ -54,6 +54,8 @@ class Plate:
         dv -= s * axis[1]
         dw -= s * axis[2]
         limit = self.reach[0] + (self.reach[1] - self.reach[0]) * s
+        if self.rounded:
+            limit *= 1 - np.float32(self.rounded) * np.clip((s - 0.55) / 0.45, 0, 1) ** 2
         t = np.clip(du * n[0] + dv * n[1] + dw * n[2], -limit, limit)
         du -= t * n[0]
         dv -= t * n[1]
@@ -66,6 +68,11 @@ def smooth_max(a: Field, b: Field, k: float) -> Field:
     """Maximum of two distances with the edge rounded over ``k`` mm (a quadratic blend)."""
     h = np.maximum(np.float32(k) - np.abs(a - b), 0)
     return np.asarray(np.maximum(a, b) + h * h * np.float32(0.25 / k), np.float32)
+
+
+def smooth_min(a: Field, b: Field, k: float) -> Field:
+    """Minimum of two distances with the crease filled over ``k`` mm."""
+    return -smooth_max(-a, -b, k)
 
 
 def side_wall(vertebra: Vertebra, collapse: Collapse | None, u: Field, v: Field, rho: Field) -> Field:
@@ -107,101 +114,3 @@ def _protrusion(lip: Lip, angle: Field, depth: Field) -> Field:
     away = np.minimum(away, np.float32(2 * np.pi) - away)
     bump = np.exp(-((away / 0.4) ** 2) - (depth / 2.2) ** 2)
     return np.asarray(lip.size * bump, np.float32)
-
-
-def posterior_parts(vertebra: Vertebra, drop: float) -> Iterator[Plate]:
-    """Yield pedicles, laminae, articular, transverse and spinous processes; ``drop`` lowers them all (mm)."""
-    x = vertebra
-    b, scale = x.depth, x.pedicle_height / 15
-    top = x.height_back / 2
-    lift = top - x.pedicle_height / 2 - (0.5 if x.thoracic else 1.5) - drop
-    side = x.canal_width / 2 + x.pedicle_width / 2  # middle of the pedicle
-    arch = -b - 0.62 * x.canal_depth  # where pedicle and lamina meet
-    roof = -b - x.canal_depth  # inner face of the lamina in the middle
-    thick = 3.0 if x.thoracic else 3.4
-    lamina = 8.0 if x.thoracic else 7.5 + 2 * (scale - 1)
-    slope = np.deg2rad(x.spine_slope)
-    along = np.array([0, -np.cos(slope), -np.sin(slope)])
-    base = np.array([0, roof - thick + 0.5, lift - 7])
-    tip = base + x.spine_length * along
-    across = (0.0, float(-np.sin(slope)), float(np.cos(slope)))
-    tall = 4.0 if x.thoracic else 7.5
-    if x.level in ("T11", "T12"):
-        tall = 6.0
-    yield Plate(_xyz(base), _xyz(tip), (tall, tall * 0.9), (2.3, 3.2 if x.thoracic else 3.6), across)
-    for sign in (-1, 1):
-        yield from _half_arch(x, sign, lift, side, arch, roof, thick, lamina, drop)
-
-
-def _half_arch(
-    x: Vertebra,
-    sign: int,
-    lift: float,
-    side: float,
-    arch: float,
-    roof: float,
-    thick: float,
-    lamina: float,
-    drop: float,
-) -> Iterator[Plate]:
-    b, top = x.depth, x.height_back / 2 - drop
-    reach = max(0.5 * (x.pedicle_height - x.pedicle_width), 0.0)
-    half = x.pedicle_width / 2
-    yield Plate((sign * side, -b + 4, lift), (sign * side, arch, lift), (reach, reach), (half, half))
-    yield Plate(
-        (sign * (side - 0.5), arch, lift - 4),
-        (0, roof - thick, lift - 8),
-        (lamina * 0.9, lamina),
-        (thick + 0.6, thick),
-    )
-    below = -x.height_back / 2 - drop
-    if x.thoracic and x.index < LEVELS.index("T12"):
-        facet, knee = side - 0.5, arch - 5.5
-        yield Plate((sign * facet, arch + 0.5, lift), (sign * facet, arch - 0.5, top + 6), (3, 2.5), (3, 2), (1, 0, 0))
-        yield Plate((sign * facet, knee, lift - 5), (sign * facet, knee - 1, below - 3), (3, 3), (3, 2), (1, 0, 0))
-    else:
-        outer, inner = side + 1.5, max(side - 5.0, 0.3 * x.canal_width)
-        slant = (sign * 0.5, 0.87, 0.0)
-        yield Plate((sign * side, arch, lift), (sign * outer, arch - 3, top + 5), (2, 3.5), (4, 3), slant)
-        if x.level != "S2":
-            tip = below - 0.6 * x.disc_below - 6
-            yield Plate((sign * (side - 1), arch - 3, lift - 6), (sign * inner, roof - 1, tip), (1, 2), (4, 3.4))
-    yield from _wing(x, sign, lift, side, arch)
-
-
-def _wing(x: Vertebra, sign: int, lift: float, side: float, arch: float) -> Iterator[Plate]:
-    half_span = x.span / 2
-    if x.level[0] == "S":
-        reach = 9.0 if x.level == "S1" else 6.0
-        yield Plate((sign * 18, -6, 0), (sign * 54, -16, -8), (reach, reach), (8, 12))
-    elif x.thoracic:
-        yield Plate((sign * side, arch, lift - 1), transverse_tip(x, sign, lift, arch), (2, 1), (4.2, 5.0))
-    else:
-        yield Plate((sign * side, arch + 3, lift - 1), (sign * half_span, arch - 8, lift + 1), (4, 3.5), (3.6, 2.4))
-
-
-def transverse_tip(x: Vertebra, sign: int, lift: float, arch: float) -> tuple[float, float, float]:
-    """End of a thoracic transverse process, which points out, back and a little up."""
-    return (sign * x.span / 2, arch - 0.28 * x.span, lift + 3)
-
-
-def rib_parts(vertebra: Vertebra) -> Iterator[Plate]:
-    """Yield the heads, necks and first lengths of a thoracic level's pair of ribs."""
-    x = vertebra
-    lift = x.height_back / 2 - x.pedicle_height / 2 - 0.5
-    arch = -x.depth - 0.62 * x.canal_depth
-    free = x.level in ("T11", "T12")
-    head_w = lift + 2 if free or x.level == "T1" else x.height_back / 2 + 1
-    for sign in (-1, 1):
-        tip = transverse_tip(x, sign, lift, arch)
-        head = (sign * (0.93 * x.width + 3.5), -x.depth + 5.5, head_w)
-        neck = (sign * (abs(tip[0]) + 3), tip[1] + 8, tip[2] - 2)
-        angle = (sign * (abs(tip[0]) + 24), tip[1] + 2, tip[2] - 9)
-        far = (sign * (abs(tip[0]) + 52), tip[1] + 22, tip[2] - 24)
-        yield Plate(head, neck, (1.5, 2), (3.6, 3.2))
-        yield Plate(neck, angle, (2, 3), (3.2, 3.2))
-        yield Plate(angle, far, (3, 3), (3.2, 3.2))
-
-
-def _xyz(point: NDArray[np.float64]) -> tuple[float, float, float]:
-    return float(point[0]), float(point[1]), float(point[2])

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fracture_vae.cohort.phantom_anatomy import LEVELS, Patient, Pose, Vertebra, stream
-from fracture_vae.cohort.phantom_render import Grid
-from fracture_vae.cohort.phantom_shape import Field
+from fracture_vae.cohort.phantom_fracture import Field
+from fracture_vae.cohort.phantom_grid import Grid
 
-_LUMPS = 7.0  # mm between the knots of the random field that mottles fat and organs
+_LUMPS = 10.0  # mm between the knots of the random field that mottles fat and organs
 _LUMP_RANGE = (-120.0, 760.0)  # heights (mm above L5) the field covers
 _EDGE = 1.5  # mm over which one tissue turns into the next
 
@@ -64,14 +64,14 @@ class _Lumps:
     def __init__(self, grid: Grid, patient: Patient) -> None:
         low, high = _LUMP_RANGE
         count = int((high - low) / _LUMPS) + 2
-        self._knots = stream(patient.seed, "tissue").standard_normal((count, 48, 48)).astype(np.float32)
+        self._knots = stream(patient.seed, "tissue").standard_normal((count, 40, 40)).astype(np.float32)
         self._x = self._weights(grid.axis(0))
         self._y = self._weights(grid.axis(1))
 
     @staticmethod
     def _weights(position: Field) -> Field:
-        knot = np.clip(position / _LUMPS + 23.5, 0, 46.999)
-        weights = np.zeros((len(position), 48), np.float32)
+        knot = np.clip(position / _LUMPS + 19.5, 0, 38.999)
+        weights = np.zeros((len(position), 40), np.float32)
         floor = knot.astype(int)
         rows = np.arange(len(position))
         weights[rows, floor] = 1 - (knot - floor)
@@ -91,11 +91,13 @@ def _slice(patient: Patient, spine: _Spine, x: Field, y: Field, lumps: Field) ->
     b, a, level = float(spine.half_depth), float(spine.half_width), float(spine.level)
     lumbar = float(np.clip(level - 10.5, 0, 1))  # 0 in the chest, 1 below T12
     arch = -b - float(spine.canal_depth)
-    organs = np.clip(0.5 + (lumps + 0.5 - patient.fat) / 0.5, 0, 1)
-    _lay(ct, 42 + 6 * lumps, _over(y - (b + 4 + 10 * lumbar)) * organs)
+    organs = np.clip(0.5 + (lumps + 0.9 - patient.fat) / 0.7, 0, 1)
+    wide, deep = a + 7 + 12 * lumbar, b + 5 + 9 * lumbar  # the fat round the body; the rest is organs (no air)
+    beyond = np.float32(1) - _ellipse(x, y, wide, deep, 2.5)
+    _lay(ct, 42 + 6 * lumps, _over(y - arch - 4) * beyond * organs)
     muscle = np.float32(52) + np.float32(6 + 14 * patient.age) * np.minimum(lumps, np.float32(0))
+    _lay(ct, muscle, _ellipse(x, y - (arch - 12 - 5 * lumbar), 50, 17 + 8 * lumbar, 3.2))
     for sign in (-1, 1):
-        _lay(ct, muscle, _ellipse(x - sign * 27, y - (arch - 17), 24, 13 + 7 * lumbar))
         _lay(ct, muscle, _ellipse(x - sign * 58, y - (arch - 2), 16, 9 + 4 * lumbar))
         psoas = float(np.clip((level - 11) / 4, 0, 1))
         if psoas > 0:
@@ -105,11 +107,11 @@ def _slice(patient: Patient, spine: _Spine, x: Field, y: Field, lumps: Field) ->
                 _ellipse(x - sign * (a + 3 + 9 * psoas), y + 6 - 4 * psoas, 6 + 10 * psoas, 9 + 12 * psoas),
             )
     _vessels(ct, patient, x, y, a, b, lumbar, level)
-    half, deep = float(spine.canal_width) / 2, float(spine.canal_depth) / 2
-    _lay(ct, -60, _ellipse(x, y + b + deep, half + 2, deep + 2))
-    _lay(ct, 22, _ellipse(x, y + b + deep, 0.78 * half, 0.8 * deep))
+    half, hollow = float(spine.canal_width) / 2, float(spine.canal_depth) / 2
+    _lay(ct, -60, _ellipse(x, y + b + hollow, half + 2, hollow + 2))
+    _lay(ct, 22, _ellipse(x, y + b + hollow, 0.78 * half, 0.8 * hollow))
     if level < LEVELS.index("L1") + 0.5:
-        _lay(ct, 45, _ellipse(x, y + b + deep, 5.0, 3.8))
+        _lay(ct, 45, _ellipse(x, y + b + hollow, 5.0, 3.8))
     return ct
 
 
@@ -133,7 +135,7 @@ def _over(distance: Field) -> Field:
     return np.asarray(np.clip(0.5 + distance / np.float32(2 * _EDGE), 0, 1), np.float32)
 
 
-def _ellipse(x: Field, y: Field, a: float, b: float) -> Field:
-    """Cover (0–1) of an ellipse with half axes ``a`` and ``b`` (mm), its edge a few millimetres soft."""
-    r = np.sqrt((x / np.float32(a)) ** 2 + (y / np.float32(b)) ** 2)
+def _ellipse(x: Field, y: Field, a: float, b: float, power: float = 2.0) -> Field:
+    """Cover (0–1) of a super-ellipse with half axes ``a`` and ``b`` (mm), its edge a few millimetres soft."""
+    r = (np.abs(x / np.float32(a)) ** power + np.abs(y / np.float32(b)) ** power) ** (1 / power)
     return _over((1 - r) * np.float32(min(a, b)))

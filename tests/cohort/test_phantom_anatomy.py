@@ -1,0 +1,71 @@
+"""The drawn patient and its fractures, as numbers."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fracture_vae.cohort.phantom_anatomy import ASKABLE, LEVELS, draw_patient, draw_poses, draw_vertebra, label_of
+from fracture_vae.cohort.phantom_fracture import GRADE_LOSS, TYPES, Fracture, draw_collapse, healthy_heights, heights
+from fracture_vae.errors import InputError
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def test_levels_carry_their_verse_labels() -> None:
+    assert [label_of(level) for level in ("T1", "T4", "T12", "L1", "L5")] == [8, 11, 19, 20, 24]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, level=st.sampled_from(ASKABLE), kind=st.sampled_from(TYPES), grade=st.sampled_from((1, 2, 3)))
+def test_every_drawn_fracture_lies_in_its_grade(seed: int, level: str, kind: str, grade: int) -> None:
+    vertebra = draw_vertebra(draw_patient(seed), level)
+    before = healthy_heights(vertebra)
+    after = heights(vertebra, draw_collapse(seed, vertebra, Fracture(kind, grade)))
+    loss = [1 - a / b for a, b in zip(after, before, strict=True)]
+    low, high = GRADE_LOSS[grade]
+    assert low <= loss[TYPES.index(kind)] <= high
+    if kind == "wedge":
+        assert loss[0] > loss[1] > loss[2] - 0.01
+        assert abs(loss[2]) < 0.06
+    elif kind == "biconcave":
+        assert max(loss[0], loss[2]) < 0.5 * loss[1]
+    else:
+        assert min(loss) > 0.8 * low
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, level=st.sampled_from(ASKABLE))
+def test_normal_bodies_are_not_wedged(seed: int, level: str) -> None:
+    front, middle, back = healthy_heights(draw_vertebra(draw_patient(seed), level))
+    assert 0.84 < front / back < 1.28
+    assert 0.72 < middle / max(front, back) < 1.05
+    assert 13 < back < 34
+
+
+def test_patients_differ_in_size_density_and_curve() -> None:
+    patients = [draw_patient(seed) for seed in range(60)]
+    assert np.std([p.scale for p in patients]) > 0.03
+    density = [p.trabecular for p in patients]
+    assert min(density) < 110
+    assert max(density) > 180
+    lean = []
+    for patient in patients[:20]:
+        poses = draw_poses(patient, {level: draw_vertebra(patient, level) for level in LEVELS})
+        lean.append(float(np.degrees(np.arctan2(poses["T4"].axes[1, 2], poses["T4"].axes[2, 2]))))
+    assert np.std(lean) > 3
+
+
+def test_mean_heights_of_the_table_are_kept() -> None:
+    back = {level: [] for level in ("T4", "L3")}
+    for seed in range(80):
+        for level, values in back.items():
+            values.append(draw_vertebra(draw_patient(seed), level).height_back)
+    assert np.mean(back["T4"]) == pytest.approx(18.2, rel=0.03)
+    assert np.mean(back["L3"]) == pytest.approx(27.4, rel=0.03)
+
+
+@pytest.mark.parametrize(("kind", "grade", "told"), [("wege", 1, "did you mean 'wedge'"), ("crush", 4, "grade 4")])
+def test_an_unknown_fracture_is_told(kind: str, grade: int, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Fracture(kind, grade)
