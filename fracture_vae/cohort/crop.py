@@ -16,11 +16,14 @@ from fracture_vae.cohort.manifest import read_cohort, write_cohort
 from fracture_vae.cohort.volumes import Volume, read_volume, stem, write_nifti
 from fracture_vae.errors import InputError
 
-__all__ = ["IMAGE_STEP", "CropGeometry", "crop_vertebrae"]
+__all__ = ["CUT_OFF", "IMAGE_STEP", "CropGeometry", "crop_vertebrae"]
 
 IMAGE_STEP = 2.0**-15
 """Step of a stored crop, in units of [0, 1]: uint16 with this slope is exact at 0 and 1, 0.06 HU fine for a window
 of 1900 HU, and half the size of float32."""
+
+CUT_OFF = "cut_off"
+"""Extra column: 1 where the vertebra's mask touches the scan's border, so that it may be there only in part."""
 
 _GRID_TOLERANCE = 1e-3  # of an affine's entries, as masks written by other programs differ in float32
 
@@ -44,7 +47,8 @@ def crop_vertebrae(
     A crop lies along the world's R, A and S, zero where it reaches beyond the scan, in [0, 1] after the HU window:
     ``<case>.nii.gz``. Beside it lie the vertebra's own mask, ``<case>_label.nii.gz``, and, with ``truth_path``,
     all anomalies within the crop, ``<case>_truth_label.nii.gz``; the row's label is then 1 where truth and the
-    vertebra's own mask overlap and 0 elsewhere. Without truth the label stays empty (unknown).
+    vertebra's own mask overlap and 0 elsewhere. Without truth the label stays empty (unknown). The extra column
+    ``cut_off`` is 1 where the vertebra reaches the scan's border.
 
     An existing ``cohort.csv`` keeps the rows of other scans. Rows of the same scan are replaced; what people filled
     in (patient, label, fold, grade, other columns, and the box while the crop has not moved) is carried over.
@@ -96,6 +100,7 @@ def crop_vertebrae(
             image=table.parent / f"{prefix}_{level}.nii.gz",
             source_image=source,
             crop=geometry.to_json(),
+            extra={CUT_OFF: str(int(_touches_border(own)))},
         )
         case = _write_crop(case, geometry, ct, own, truth)
         cases.append(_carried_over(case, replaced.get(case.case_id), patient_id))
@@ -159,6 +164,10 @@ def _numbers(mask: Volume) -> list[int]:
     return [int(value) for value in values if value]
 
 
+def _touches_border(own: NDArray[np.bool_]) -> bool:
+    return any(bool(np.moveaxis(own, axis, 0)[[0, -1]].any()) for axis in range(3))
+
+
 def _check_settings(size: tuple[int, int, int], spacing: float, hu_window: tuple[float, float]) -> None:
     if min(size) < 1 or not spacing > 0:
         raise InputError(f"size {size} and spacing {spacing} mm must be above 0")
@@ -209,7 +218,7 @@ def _carried_over(case: Case, old: Case | None, patient_id: str | None) -> Case:
         mask=case.mask or (old.mask if old.crop == case.crop else None),
         genant_grade=old.genant_grade,
         genant_type=old.genant_type,
-        extra=old.extra,
+        extra={**old.extra, **case.extra},
     )
 
 
