@@ -24,19 +24,40 @@ from fracture_vae.errors import InputError, nearest
 
 ENTRY_POINT_GROUP = "fracture_vae.plugins"
 
-NETWORKS = ComponentStore(
+
+class Store(ComponentStore):
+    """A ComponentStore in which a name belongs to whoever registered it first."""
+
+    def add(self, name: str, desc: str, value: Any) -> Any:
+        """Store ``value`` under ``name``.
+
+        Raises:
+            InputError: when another component has the name already.
+        """
+        if name in self and _identity(self[name]) != _identity(value):
+            raise InputError(
+                f"'{name}' in the store {self.name} is taken by {'.'.join(_identity(self[name]))}; "
+                f"register {'.'.join(_identity(value))} under another name"
+            )
+        return super().add(name, desc, value)
+
+
+def _identity(component: Any) -> tuple[str, str]:
+    """Module and name, which stay the same when a module is imported again."""
+    return component.__module__, component.__qualname__
+
+
+NETWORKS = Store(
     "networks", "nn.Module; forward(x) of shape (B, C, *spatial) returns the reconstruction, a tensor of x's shape"
 )
-QUANTIZERS = ComponentStore(
+QUANTIZERS = Store(
     "quantizers", "networks.quantizers.Quantizer; forward(z) of shape (B, D, *spatial) returns Quantized"
 )
-OBJECTIVES = ComponentStore(
+OBJECTIVES = Store(
     "objectives", "nn.Module holding a network; forward(batch) returns a NamedTuple of scalars, the first is total"
 )
-SCORES = ComponentStore(
-    "scores", "function (image, reconstruction) of shape (B, C, *spatial) to a map (B, 1, *spatial)"
-)
-SCHEDULES = ComponentStore("schedules", "factory that returns a function from epoch (0, 1, …) to a value")
+SCORES = Store("scores", "function (image, reconstruction) of shape (B, C, *spatial) to a map (B, 1, *spatial)")
+SCHEDULES = Store("schedules", "factory that returns a function from epoch (0, 1, …) to a value")
 
 STORES = {store.name: store for store in (NETWORKS, QUANTIZERS, OBJECTIVES, SCORES, SCHEDULES)}
 

@@ -41,10 +41,11 @@ class VQVAEConfig:
     """Slope of LeakyReLU below zero."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
+        if isinstance(self.channels, list):
+            object.__setattr__(self, "channels", tuple(self.channels))
         _require(self.spatial_dims in (2, 3), "spatial_dims", self.spatial_dims, "2 or 3")
         _require(self.in_channels >= 1, "in_channels", self.in_channels, "1 or more")
-        positive = all(isinstance(c, int) and c >= 1 for c in self.channels)
+        positive = isinstance(self.channels, tuple) and all(isinstance(c, int) and c >= 1 for c in self.channels)
         _require(positive and bool(self.channels), "channels", self.channels, "whole numbers >= 1, one a stage")
         _require(self.norm in _NORMS, "norm", self.norm, f"one of {', '.join(_NORMS)}")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")

@@ -89,7 +89,7 @@ def load(folder: Path) -> Tensor:
 
 
 def _volume(path: Path) -> Tensor:
-    array = np.asarray(nib.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+    array = np.asarray(nib.load(path).dataobj, dtype=np.float32)
     low, high = np.percentile(array, (1, 99))
     scaled = np.clip((array - low) / (high - low), 0, 1)[tuple(slice(0, n) for n in SIZE)]
     padding = [((n - have) // 2, n - have - (n - have) // 2) for n, have in zip(SIZE, scaled.shape, strict=True)]

@@ -135,9 +135,9 @@ class VectorQuantizer(Quantizer):
             clean = torch.where(finite[:, None], rows.detach(), 0)
             codes, distance = self._nearest(clean)
             chosen = F.embedding(codes, self.codebook)
-            loss = self.commitment * F.mse_loss(rows, chosen.detach())
+            loss = self.commitment * (rows - chosen.detach()).square().mean()
             if not self.ema:
-                loss = loss + F.mse_loss(chosen, torch.where(finite[:, None], clean, chosen.detach()))
+                loss = loss + torch.where(finite[:, None], chosen - clean, 0).square().mean()
             histogram = self.count(codes, finite)
             if self.training:
                 self._learn(clean, codes, distance, histogram)

@@ -1,0 +1,256 @@
+"""What every registered component must do, a third party's too: one group of tests a store."""
+
+import io
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fracture_vae import registry
+from fracture_vae.networks import Quantized, Quantizer
+
+registry.load_plugins()
+
+
+def registered(store: Any) -> Any:
+    """Parametrise over the names in a store."""
+    return pytest.mark.parametrize("name", list(store.names))
+
+
+def made(store: Any, name: str, seed: int = 0) -> Any:
+    """The component's example, the same for the same seed."""
+    torch.manual_seed(seed)
+    return store[name].example()
+
+
+def gradients(module: nn.Module) -> dict[str, Tensor | None]:
+    """Gradient of every parameter that trains."""
+    return {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
+
+
+def assert_state_round_trips(module: nn.Module, other: nn.Module) -> None:
+    """Save and load without pickle; the other module then holds the same tensors."""
+    file = io.BytesIO()
+    torch.save(module.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    for key, value in module.state_dict().items():
+        assert torch.equal(value, other.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("store", registry.STORES.values(), ids=lambda store: store.name)
+def test_every_component_has_one_line_and_an_example(store: Any) -> None:
+    for name, entry in store.components.items():
+        assert entry.description, name
+        assert "\n" not in entry.description, name
+        if store is not registry.SCORES:
+            assert callable(entry.value.example), name
+
+
+# networks
+
+
+@registered(registry.NETWORKS)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_network_returns_one_tensor_of_the_image_shape(name: str, training: bool) -> None:
+    network = made(registry.NETWORKS, name).train(training)
+    shape = registry.NETWORKS[name].example_shape
+    out = network(torch.rand(shape))
+    assert isinstance(out, Tensor)
+    assert out.shape == shape
+    assert out.isfinite().all()
+
+
+@registered(registry.NETWORKS)
+def test_network_gradients_reach_every_parameter(name: str) -> None:
+    network = made(registry.NETWORKS, name).train()
+    x = torch.rand(registry.NETWORKS[name].example_shape)
+    reconstruct = getattr(network, "reconstruct", None)
+    out = reconstruct(x) if reconstruct else (network(x),)
+    loss = (out[0] - x).square().mean()
+    for term in out[1:]:
+        if term.ndim == 0 and term.is_floating_point():
+            loss = loss + term
+    loss.backward()
+    assert [key for key, grad in gradients(network).items() if grad is None or not grad.any()] == []
+
+
+@registered(registry.NETWORKS)
+def test_network_state_round_trips_and_decides_the_output(name: str) -> None:
+    network, other = made(registry.NETWORKS, name), made(registry.NETWORKS, name, seed=1)
+    assert_state_round_trips(network, other)
+    x = torch.rand(registry.NETWORKS[name].example_shape)
+    assert torch.equal(network.eval()(x), other.eval()(x))
+
+
+@registered(registry.NETWORKS)
+def test_network_same_seed_same_run(name: str) -> None:
+    def run() -> list[Tensor]:
+        network = made(registry.NETWORKS, name).train()
+        optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+        for _ in range(3):
+            optimiser.zero_grad()
+            x = torch.rand(registry.NETWORKS[name].example_shape)
+            (network(x) - x).square().mean().backward()
+            optimiser.step()
+        return [value.clone() for value in network.state_dict().values()]
+
+    assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
+
+
+# quantizers
+
+
+def vectors(quantizer: Quantizer, spatial: tuple[int, ...] = (3, 4, 5)) -> Tensor:
+    """Encoder vectors (2, D, *spatial)."""
+    return torch.randn(2, quantizer.dim, *spatial, requires_grad=True)
+
+
+@registered(registry.QUANTIZERS)
+@pytest.mark.parametrize("spatial", [(6, 7), (3, 4, 5)], ids=["2d", "3d"])
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_quantizer_shapes_types_and_ranges(name: str, spatial: tuple[int, ...], training: bool) -> None:
+    quantizer = made(registry.QUANTIZERS, name).train(training)
+    z = vectors(quantizer, spatial)
+    out = quantizer(z)
+    assert isinstance(out, Quantized)
+    assert out.quantized.shape == z.shape
+    assert out.loss.shape == ()
+    assert out.loss.isfinite()
+    assert out.codes.shape == (2, *spatial)
+    assert out.codes.dtype == torch.int64
+    assert 0 <= out.codes.min() <= out.codes.max() < quantizer.num_codes
+
+
+@registered(registry.QUANTIZERS)
+def test_quantizer_values_are_the_looked_up_codes_and_evaluation_changes_nothing(name: str) -> None:
+    quantizer = made(registry.QUANTIZERS, name)
+    quantizer.train()(vectors(quantizer))
+    quantizer.eval()
+    before = {key: value.clone() for key, value in quantizer.state_dict().items()}
+    with torch.no_grad():
+        out = quantizer(vectors(quantizer))
+        assert torch.allclose(quantizer.lookup(out.codes), out.quantized, atol=1e-5)
+    assert all(torch.equal(value, before[key]) for key, value in quantizer.state_dict().items())
+
+
+@registered(registry.QUANTIZERS)
+def test_quantizer_passes_gradients_to_vectors_and_parameters(name: str) -> None:
+    quantizer = made(registry.QUANTIZERS, name).train()
+    z = vectors(quantizer)
+    out = quantizer(z)
+    ((out.quantized * torch.randn_like(out.quantized)).sum() + out.loss).backward()
+    assert z.grad is not None
+    assert z.grad.isfinite().all()
+    assert z.grad.any()
+    assert [key for key, grad in gradients(quantizer).items() if grad is None or not grad.any()] == []
+
+
+@registered(registry.QUANTIZERS)
+def test_quantizer_state_round_trips(name: str) -> None:
+    quantizer, other = made(registry.QUANTIZERS, name), made(registry.QUANTIZERS, name, seed=1)
+    quantizer.train()(vectors(quantizer))
+    assert_state_round_trips(quantizer, other)
+    z = vectors(quantizer)
+    assert torch.equal(quantizer.eval()(z).codes, other.eval()(z).codes)
+
+
+@registered(registry.QUANTIZERS)
+def test_quantizer_same_seed_same_run(name: str) -> None:
+    def run() -> tuple[list[Tensor], Tensor]:
+        quantizer = made(registry.QUANTIZERS, name).train()
+        if quantizer.needs_vectors:
+            quantizer.initialise(torch.randn(100, quantizer.dim))
+        codes = [quantizer(vectors(quantizer)).codes for _ in range(3)]
+        return [value.clone() for value in quantizer.state_dict().values()], torch.stack(codes)
+
+    (state, codes), (state_again, codes_again) = run(), run()
+    assert torch.equal(codes, codes_again)
+    assert all(torch.equal(a, b) for a, b in zip(state, state_again, strict=True))
+
+
+@registered(registry.QUANTIZERS)
+def test_quantizer_counts_its_codes(name: str) -> None:
+    quantizer = made(registry.QUANTIZERS, name)
+    codes = torch.cat([quantizer.train(training)(vectors(quantizer)).codes.flatten() for training in (True, False)])
+    frequency = torch.bincount(codes).double() / len(codes)
+    usage = quantizer.usage()
+    assert usage.used == pytest.approx(len(codes.unique()) / quantizer.num_codes)
+    assert usage.perplexity == pytest.approx(math.exp(torch.special.entr(frequency).sum()))
+    quantizer.reset_usage()
+    assert quantizer.usage().used == 0
+
+
+# objectives
+
+
+@registered(registry.OBJECTIVES)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_objective_returns_named_scalars_the_first_of_them_total(name: str, training: bool) -> None:
+    objective, batch = made(registry.OBJECTIVES, name)
+    terms = objective.train(training)(batch)
+    assert isinstance(terms, tuple)
+    assert terms._fields[0] == "total"
+    assert all(value.shape == () and value.isfinite() for value in terms)
+
+
+@registered(registry.OBJECTIVES)
+def test_objective_gradients_reach_every_parameter(name: str) -> None:
+    objective, batch = made(registry.OBJECTIVES, name)
+    objective.train()(batch).total.backward()
+    assert [key for key, grad in gradients(objective).items() if grad is None or not grad.any()] == []
+
+
+@registered(registry.OBJECTIVES)
+def test_objective_state_round_trips(name: str) -> None:
+    (objective, batch), (other, _) = made(registry.OBJECTIVES, name), made(registry.OBJECTIVES, name, seed=1)
+    assert_state_round_trips(objective, other)
+    torch.manual_seed(0)
+    value = objective.eval()(batch).total
+    torch.manual_seed(0)
+    assert torch.equal(value, other.eval()(batch).total)
+
+
+@registered(registry.OBJECTIVES)
+def test_objective_same_seed_same_run(name: str) -> None:
+    def run() -> Tensor:
+        objective, batch = made(registry.OBJECTIVES, name)
+        optimiser = torch.optim.Adam(objective.train().parameters(), lr=1e-3)
+        totals = []
+        for _ in range(3):
+            optimiser.zero_grad()
+            total = objective(batch).total
+            total.backward()
+            optimiser.step()
+            totals.append(total.detach())
+        return torch.stack(totals)
+
+    assert torch.equal(run(), run())
+
+
+# scores
+
+
+@registered(registry.SCORES)
+def test_score_is_a_finite_map_that_vanishes_for_a_perfect_reconstruction(name: str) -> None:
+    score = registry.SCORES[name]
+    torch.manual_seed(0)
+    image, reconstruction = torch.rand(2, 2, 1, 16, 16, 16)
+    result = score(image, reconstruction)
+    assert result.shape == (2, 1, 16, 16, 16)
+    assert result.isfinite().all()
+    assert result.any()
+    assert not score(image, image.clone()).any()
+
+
+# schedules
+
+
+@registered(registry.SCHEDULES)
+def test_schedule_is_finite_and_depends_on_the_epoch_alone(name: str) -> None:
+    schedule = made(registry.SCHEDULES, name)
+    values = [schedule(epoch) for epoch in range(21)]
+    assert all(math.isfinite(value) for value in values)
+    assert values == [schedule(epoch) for epoch in range(21)]

@@ -1,0 +1,3 @@
+"""A plugin that fails at import."""
+
+raise RuntimeError("the tiny plugin is broken on purpose")
