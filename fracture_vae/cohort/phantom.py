@@ -1,7 +1,7 @@
 """A synthetic CT of the thoracolumbar spine whose every vertebra, and every fracture, is known.
 
 The whole patient, T1 to S2, exists in millimetres and follows from the seed alone; a simulation is a window on it.
-So the same level of the same seed looks the same whichever levels are asked for, and a fracture changes the broken
+So a level of a seed looks the same whichever levels are asked for, and a fracture changes the broken
 body, lets the vertebrae above it settle, and changes nothing else.
 """
 
@@ -30,7 +30,7 @@ from fracture_vae.cohort.phantom_render import Bone, new_canvas, paint_disc, pai
 from fracture_vae.cohort.phantom_tissue import soft_tissue
 from fracture_vae.errors import InputError, nearest
 
-_REACH = 72.0  # mm shown on all sides of the asked bodies' centres, so that a 128 mm crop around each is inside
+_REACH = 74.0  # mm shown on all sides of the asked bodies' centres, so that a 128 mm crop around each is inside
 _MARGIN = 3  # slices drawn beyond both ends and cut off, so that blur and noise have no edge
 _FOLLOW = 0.8  # how much of a fracture's loss the next vertebra above follows; the discs take up the rest
 _FADE = 0.65  # and how this fades with every further level
@@ -126,7 +126,7 @@ def _window(poses: Mapping[str, Pose], asked: Sequence[str], spacing: float) -> 
     shown = np.array([poses[level].centre for level in asked])
     low = np.array([every[:, 0].min(), every[:, 1].min(), shown[:, 2].min()]) - _REACH
     high = np.array([every[:, 0].max(), every[:, 1].max(), shown[:, 2].max()]) + _REACH
-    low[1] -= 12  # the posterior elements pull a vertebra's centre of mass behind its body's
+    low[1] -= 16  # the posterior elements pull a vertebra's centre of mass behind its body's
     first, last = np.floor(low / spacing).astype(int), np.ceil(high / spacing).astype(int)
     first[2] -= _MARGIN
     last[2] += _MARGIN
@@ -137,18 +137,21 @@ def _window(poses: Mapping[str, Pose], asked: Sequence[str], spacing: float) -> 
 def _settle(
     vertebrae: Mapping[str, Vertebra], poses: Mapping[str, Pose], collapses: Mapping[str, Collapse]
 ) -> dict[str, Pose]:
-    """Let what stands on a broken body follow its upper rim down and forward, less with every level."""
+    """Let what stands on a broken body come down and tilt about its back edge, less with every level."""
     settled = dict(poses)
     for level, collapse in collapses.items():
-        vertebra, (_, axes) = vertebrae[level], poses[level]
+        vertebra = vertebrae[level]
         v = np.array([RIM, -RIM], np.float32) * np.float32(vertebra.depth)
         front, back = collapse.upper_share * sink(vertebra, collapse, np.zeros_like(v), v)
+        tilt, fall = float(np.arctan2(front - back, v[0] - v[1])), float(back)
+        centre, axes = settled[level]
+        hinge = centre + axes @ np.array([0.0, v[1], vertebra.height_back / 2])
         follow = _FOLLOW
         for above in reversed(LEVELS[: vertebra.index]):
-            fall = follow * 0.5 * (front + back)
-            tilt = follow * float(np.arctan2(front - back, v[0] - v[1]))
+            turn = axes @ rotation(follow * tilt, 0.0, 0.0) @ axes.T
             pose = settled[above]
-            settled[above] = Pose(pose.centre - fall * axes[:, 2], pose.axes @ rotation(tilt, 0.0, 0.0))
+            moved = hinge + turn @ (pose.centre - hinge) - follow * fall * axes[:, 2]
+            settled[above] = Pose(moved, turn @ pose.axes)
             follow *= _FADE
     return settled
 

@@ -115,14 +115,22 @@ def rim_and_bowl(vertebra: Vertebra, u: Field, v: Field, upper: bool) -> Field:
 
 
 def sink(vertebra: Vertebra, collapse: Collapse, u: Field, v: Field) -> Field:
-    """How far (mm) both endplates together approach each other over (u, v), at most 70 % of the height."""
+    """How far (mm) both endplates together approach each other over (u, v), at most 70 % of their distance."""
     at_v = {"wedge": RIM, "biconcave": 0.0, "crush": -RIM}[collapse.type] * vertebra.depth
-    here = _profile(vertebra, collapse, u, v)
-    there = _profile(vertebra, collapse, np.zeros(1, np.float32), np.full(1, at_v, np.float32))
-    return np.asarray(np.minimum(collapse.depth * here / there, 0.7 * vertebra.height(v)), np.float32)
+    gap = _gap(vertebra, u, v)
+    here = _profile(vertebra, collapse, u, v, gap)
+    there_u, there_v = np.zeros(1, np.float32), np.full(1, at_v, np.float32)
+    there = _profile(vertebra, collapse, there_u, there_v, _gap(vertebra, there_u, there_v))
+    return np.asarray(np.minimum(collapse.depth * here / there, 0.7 * gap), np.float32)
 
 
-def _profile(vertebra: Vertebra, collapse: Collapse, u: Field, v: Field) -> Field:
+def _gap(vertebra: Vertebra, u: Field, v: Field) -> Field:
+    """Distance (mm) of the healthy endplates; at least 1 beyond the body's edge."""
+    return np.maximum(rim_and_bowl(vertebra, u, v, True) - rim_and_bowl(vertebra, u, v, False), np.float32(1))
+
+
+def _profile(vertebra: Vertebra, collapse: Collapse, u: Field, v: Field, gap: Field) -> Field:
+    """Shape of the loss over (u, v), up to a factor; a crush takes a share of whatever height there is."""
     x, y = u / vertebra.width, v / vertebra.depth
     if collapse.type == "wedge":
         shape = np.clip((y - collapse.hinge) / (RIM - collapse.hinge), 0, 1.15) ** 1.2 * (1 + collapse.lean * x)
@@ -130,7 +138,7 @@ def _profile(vertebra: Vertebra, collapse: Collapse, u: Field, v: Field) -> Fiel
         (cu, cv), (ru, rv) = collapse.centre, collapse.reach
         shape = np.exp(-(np.abs((u - cu) / ru) ** 2.5) - np.abs((v - cv) / rv) ** 2.5)
     else:
-        shape = 1 + 0.06 * (1 + y) + collapse.lean * x
+        shape = gap * (1 + 0.06 * (1 + y) + collapse.lean * x)
     return np.asarray(shape * (1 + ripple(collapse.rough, u, v)), np.float32)
 
 

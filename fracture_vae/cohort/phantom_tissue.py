@@ -99,13 +99,9 @@ def _slice(patient: Patient, spine: _Spine, x: Field, y: Field, lumps: Field) ->
     _lay(ct, muscle, _ellipse(x, y - (arch - 12 - 5 * lumbar), 50, 17 + 8 * lumbar, 3.2))
     for sign in (-1, 1):
         _lay(ct, muscle, _ellipse(x - sign * 58, y - (arch - 2), 16, 9 + 4 * lumbar))
-        psoas = float(np.clip((level - 11) / 4, 0, 1))
-        if psoas > 0:
-            _lay(
-                ct,
-                muscle,
-                _ellipse(x - sign * (a + 3 + 9 * psoas), y + 6 - 4 * psoas, 6 + 10 * psoas, 9 + 12 * psoas),
-            )
+        psoas = float(np.clip((level - 11) / 4, 0, 1))  # from nothing at T12 to its full size at L4
+        belly = _ellipse(x - sign * (a + 3 + 9 * psoas), y + 6 - 4 * psoas, 6 + 10 * psoas, 9 + 12 * psoas)
+        _lay(ct, muscle, min(4 * psoas, 1.0) * belly)
     _vessels(ct, patient, x, y, a, b, lumbar, level)
     half, hollow = float(spine.canal_width) / 2, float(spine.canal_depth) / 2
     _lay(ct, -60, _ellipse(x, y + b + hollow, half + 2, hollow + 2))

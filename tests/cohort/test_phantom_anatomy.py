@@ -31,16 +31,25 @@ def test_every_drawn_fracture_lies_in_its_grade(seed: int, level: str, kind: str
     elif kind == "biconcave":
         assert max(loss[0], loss[2]) < 0.5 * loss[1]
     else:
-        assert min(loss) > 0.8 * low
+        assert min(loss) > 0.7 * low
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=seeds, level=st.sampled_from(ASKABLE))
 def test_normal_bodies_are_not_wedged(seed: int, level: str) -> None:
     front, middle, back = healthy_heights(draw_vertebra(draw_patient(seed), level))
-    assert 0.84 < front / back < 1.28
-    assert 0.72 < middle / max(front, back) < 1.05
-    assert 13 < back < 34
+    assert 0.80 < front / back < (1.35 if level == "L5" else 1.25)
+    assert 0.55 < middle / max(front, back) < 1.05  # a Schmorl node counts
+    assert 12 < back < 36
+
+
+def test_a_normal_wedge_ratio_is_near_one() -> None:
+    ratios = []
+    for seed in range(100):
+        front, _, back = healthy_heights(draw_vertebra(draw_patient(seed), ASKABLE[seed % 13]))  # T4 … L4
+        ratios.append(front / back)
+    assert 0.95 < np.mean(ratios) < 1.03
+    assert np.mean([0.87 < ratio < 1.15 for ratio in ratios]) > 0.95
 
 
 def test_patients_differ_in_size_density_and_curve() -> None:
