@@ -23,7 +23,7 @@ IMAGE_STEP = 2.0**-15
 of 1900 HU, and half the size of float32."""
 
 CUT_OFF = "cut_off"
-"""Extra column: 1 where the vertebra's mask touches the scan's border, so that it may be there only in part."""
+"""Extra column: 1 where the vertebra reaches the scan's upper or lower border, so that part of it may be missing."""
 
 _GRID_TOLERANCE = 1e-3  # of an affine's entries, as masks written by other programs differ in float32
 
@@ -48,7 +48,7 @@ def crop_vertebrae(
     ``<case>.nii.gz``. Beside it lie the vertebra's own mask, ``<case>_label.nii.gz``, and, with ``truth_path``,
     all anomalies within the crop, ``<case>_truth_label.nii.gz``; the row's label is then 1 where truth and the
     vertebra's own mask overlap and 0 elsewhere. Without truth the label stays empty (unknown). The extra column
-    ``cut_off`` is 1 where the vertebra reaches the scan's border.
+    ``cut_off`` is 1 where the vertebra reaches the scan's upper or lower border.
 
     An existing ``cohort.csv`` keeps the rows of other scans. Rows of the same scan are replaced; what people filled
     in (patient, label, fold, grade, other columns, and the box while the crop has not moved) is carried over.
@@ -100,7 +100,7 @@ def crop_vertebrae(
             image=table.parent / f"{prefix}_{level}.nii.gz",
             source_image=source,
             crop=geometry.to_json(),
-            extra={CUT_OFF: str(int(_touches_border(own)))},
+            extra={CUT_OFF: str(int(_cut_off(own)))},
         )
         case = _write_crop(case, geometry, ct, own, truth)
         cases.append(_carried_over(case, replaced.get(case.case_id), patient_id))
@@ -164,8 +164,8 @@ def _numbers(mask: Volume) -> list[int]:
     return [int(value) for value in values if value]
 
 
-def _touches_border(own: NDArray[np.bool_]) -> bool:
-    return any(bool(np.moveaxis(own, axis, 0)[[0, -1]].any()) for axis in range(3))
+def _cut_off(own: NDArray[np.bool_]) -> bool:
+    return bool(own[:, :, [0, -1]].any())
 
 
 def _check_settings(size: tuple[int, int, int], spacing: float, hu_window: tuple[float, float]) -> None:

@@ -4,6 +4,7 @@ import gzip
 import os
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import nibabel as nib
@@ -11,6 +12,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import DTypeLike, NDArray
 
 from fracture_vae.errors import InputError
@@ -18,7 +20,11 @@ from fracture_vae.files import replacing
 
 SUFFIXES = (".nii.gz", ".nii", ".npy")
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
-_MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+_DAMAGE = (  # what nibabel, gzip and numpy raise at damaged content
+    OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, WrapStructError, OverflowError, ValueError,
+    TokenError,
+)  # fmt: skip
+_MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # metre, millimetre, micron in the low three bits of xyzt_units
 
 
 class Stored(NamedTuple):
@@ -118,7 +124,7 @@ def read_stored(path: str | os.PathLike[str]) -> Stored:
     try:
         image = nib.squeeze_image(nib.load(file))
         affine = _affine_in_mm(image)
-    except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, ValueError) as error:
+    except _DAMAGE as error:
         raise _damaged(file) from error
     return _stored(file, image.shape, affine, image.get_data_dtype())
 
@@ -218,13 +224,13 @@ def _read_nifti(file: Path) -> tuple[NDArray[np.float32], NDArray[np.float64], n
         affine = _affine_in_mm(image)
     except InputError:
         raise
-    except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, ValueError) as error:
+    except _DAMAGE as error:
         raise _damaged(file) from error
     return array, affine, dtype
 
 
 def _affine_in_mm(image: Any) -> NDArray[np.float64]:
-    unit = image.header.get_xyzt_units()[0]
+    unit = int(image.header["xyzt_units"]) & 7  # not get_xyzt_units, which fails at codes outside the standard
     scale = np.diag([_MM_PER_UNIT.get(unit, 1.0)] * 3 + [1.0])
     return np.asarray(scale @ image.affine, dtype=np.float64)
 
@@ -232,7 +238,7 @@ def _affine_in_mm(image: Any) -> NDArray[np.float64]:
 def _load_npy(file: Path, mmap_mode: Any = None) -> NDArray[Any]:
     try:
         array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+    except _DAMAGE as error:
         if "pickle" in str(error) or "Python objects" in str(error):
             raise InputError(f"{file}: holds Python objects or is no .npy file; save a plain float32 array") from error
         raise InputError(f"{file}: damaged or not a .npy file; save it again with numpy.save") from error

@@ -37,7 +37,8 @@ def paste_into_source(
 
     A crop weighs (1 − r)⁴ at a voxel, r being 0 at the crop's centre and 1 at its border (Chebyshev distance). A
     vertebra is thereby shown as its own crop sees it, which is how the model was trained (a neighbour 35 mm away
-    weighs 0.04 in a crop of 128 mm), and there is no seam on the way to the next.
+    weighs 0.04 in a crop of 128 mm), and there is no seam on the way to the next. What a map says of a crop's
+    padding, where the scan has no voxels, is left out.
 
     Args:
         maps: each crop's map, (H, W, D) in RAS order on the crop's grid, with the crop's geometry.
@@ -67,8 +68,11 @@ def _add(
     """Add one crop's weighted values and its weights, slab by slab within its bounding box in the source."""
     if array.shape != geometry.shape:
         raise ValueError(f"map of {array.shape} for a crop of {geometry.shape}")
+    inside = geometry.inside_source().astype(np.float32)
+    known = array * inside
     to_source = index_transform(geometry.affine, source_affine)
-    start, stop = bounding_box(to_source, geometry.shape, total.shape, margin=np.ones(3))
+    half_voxel = np.abs(to_source[:3, :3]).sum(axis=1) / 2
+    start, stop = bounding_box(to_source, geometry.shape, total.shape, margin=half_voxel + 1)
     to_crop = index_transform(source_affine, geometry.affine)
     to_crop[:3, 3] += to_crop[:3, :3] @ start
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
@@ -82,18 +86,19 @@ def _add(
         shifted[:3, 3] += to_crop[:3, 0] * first
         shape = box_total[slab].shape
         feather = _feather(grid_coordinates(shifted, shape), geometry.shape)
-        values = sample(array, shifted, shape)
-        box_total[slab] += values * feather
-        box_weight[slab] += feather
+        box_total[slab] += sample(known, shifted, shape) * feather
+        box_weight[slab] += sample(inside, shifted, shape) * feather
 
 
 def _feather(coordinates: Sequence[NDArray[np.float64]], shape: Sequence[int]) -> NDArray[np.float32]:
-    """Return the weight of a crop of ``shape`` at the given voxel coordinates in it; 0 outside."""
+    """Return the weight of a crop of ``shape`` at the given voxel coordinates in it; 0 outside its voxels."""
     distance = np.zeros(coordinates[0].shape)
+    inside = np.ones(coordinates[0].shape, dtype=bool)
     for axis, size in zip(coordinates, shape, strict=True):
         half = (size - 1) / 2
-        np.maximum(distance, np.abs(axis - half) / max(half, 0.5), out=distance)
-    inside = distance <= 1 + 1e-6
+        off_centre = np.abs(axis - half)
+        np.maximum(distance, off_centre / max(half, 0.5), out=distance)
+        inside &= off_centre <= half + 0.5 + 1e-6
     weight = np.maximum(1 - distance, 0) ** _FEATHER_POWER + _LEAST_WEIGHT
     return np.where(inside, weight, 0).astype(np.float32)
 
