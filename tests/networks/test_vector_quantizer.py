@@ -178,6 +178,36 @@ def test_non_finite_vectors_never_reach_the_codebook(kind: str, bad: float) -> N
         assert quantizer.codebook.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_that_are_not_finite_do_not_refill_an_empty_codebook(kind: str) -> None:
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(8, 4, codebook=kind)
+    before = quantizer.codebook.detach().clone()
+    quantizer(torch.full((2, 4, 2, 2, 2), math.nan))
+    assert torch.equal(quantizer.codebook, before)
+    z = torch.full((1, 4, 2, 2, 2), math.nan)
+    z[0, :, 0, 0, 0] = 7.0
+    quantizer(z)
+    moved = quantizer.codebook[(quantizer.codebook != before).any(1)]
+    assert len(moved) >= 1
+    assert not (moved == 0).all(1).any()  # what stands in for NaN inside is no vector of the batch
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rare_structures_keep_codes_of_their_own_beside_a_large_background(kind: str) -> None:
+    # 97 % of the vectors are one background; drawn evenly, restarts would land there (16 of 64 centres served)
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    centres = torch.randn(64, 16, generator=generator)
+    quantizer = VectorQuantizer(64, 16, codebook=kind, init="sample")
+    for _ in range(60):
+        z = blobs(centres, 2048, generator)
+        z[torch.rand(2048, generator=generator) < 0.97] = centres[0].reshape(-1, 1, 1, 1)
+        quantizer(z)
+    codes = quantizer.eval()(centres[..., None, None, None]).codes
+    assert len(codes.unique()) > 0.85 * 64
+
+
 def test_initialise_ignores_non_finite_vectors_and_says_when_none_is_left() -> None:
     quantizer = VectorQuantizer(4, 2)
     vectors = torch.tensor([[0.0, 0.0], [math.nan, 1.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0], [math.inf, 0.0]])
@@ -253,6 +283,9 @@ def test_codes_far_more_numerous_than_restarts_are_each_refilled_once() -> None:
     torch.manual_seed(0)
     quantizer = quantizer_of((1e3 + torch.randn(32, 4)).tolist(), restart_after=1)
     z = torch.randn(1, 4, 4, 4, 4)
+    for _ in range(3):
+        quantizer(z)
+        assert (quantizer.codebook > 500).all(1).sum() >= 31  # not before four batches, whatever restart_after
     quantizer(z)
     rows = quantizer.codebook[(quantizer.codebook < 500).all(1)]
     near = torch.cdist(rows, z.flatten(2)[0].T, compute_mode="donot_use_mm_for_euclid_dist").min(1).values

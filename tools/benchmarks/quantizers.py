@@ -60,7 +60,7 @@ CANDIDATES: dict[str, Callable[[int], Quantizer]] = {
     "vq ema": lambda dim: build_quantizer("vq", num_codes=CODES, dim=dim, codebook="ema"),
     "vq gradient": lambda dim: build_quantizer("vq", num_codes=CODES, dim=dim, codebook="gradient"),
     "package VectorQuantize": packaged,
-    "rotation_trick": lambda dim: build_quantizer("rotation_trick", num_codes=CODES, dim=dim),
+    "rotation_trick": lambda dim: build_quantizer("rotation_trick", num_codes=CODES, dim=dim, restart_below=2),
     "fsq": lambda _: build_quantizer("fsq", levels=(8, 8, 8)),
     "sim_vq": lambda dim: build_quantizer("sim_vq", num_codes=CODES, dim=dim),
 }

@@ -13,6 +13,8 @@ from fracture_vae.networks.quantizers.seeding import INITIALISATIONS
 from fracture_vae.registry import QUANTIZERS
 
 _RESTART_FRACTION = 4  # at most one in so many of a batch's vectors becomes a code in one step
+_RESTART_BATCHES = 4  # a code that one batch happens to miss is not dead
+_NEVER_USED = 2**40  # vectors; more than any training sees
 
 
 @QUANTIZERS.add_def("vq", "vector quantization with a learned codebook (EMA or gradient) and dead-code restart")
@@ -30,10 +32,11 @@ class VectorQuantizer(Quantizer):
         n_i <- decay * n_i + (1 - decay) * h_i
         e_i <- e_i + (1 - decay) * (sum of its vectors - h_i * e_i) / n_i        h_i: vectors won in this batch
 
-    A code that has won nothing while ``restart_after`` vectors went by is moved onto a vector of the current batch,
-    drawn with probability proportional to its squared distance from its own code (the k-means++ rule), never
-    more than a quarter of the batch at a time. Until ``initialise`` is called on a quantizer that asks for data,
-    all codes count as overdue, so training without it is safe: the codebook fills itself in the first steps.
+    A code that has won nothing while ``restart_after`` vectors, and at least four batches, went by is moved onto a
+    vector of the current batch, drawn with probability proportional to its squared distance from its own code
+    (the k-means++ rule: an even draw would land in the background), never more than a quarter of the batch at a
+    time. Until ``initialise`` is called on a quantizer that asks for data, all codes count as overdue, so training
+    without it is safe: the codebook fills itself in the first steps.
 
     Vectors with NaN or Inf get code 0, count nowhere and never reach the codebook; the loss and the output show
     them, so that training can stop. The codebook changes in training forwards and in ``initialise`` only. Codes,
@@ -79,7 +82,7 @@ class VectorQuantizer(Quantizer):
         self.init = init
         self.restart_after = 16 * num_codes if restart_after is None else restart_after
         start = torch.randn(num_codes, dim) / dim**0.5
-        unseen = 0 if init == "normal" else self.restart_after
+        unused_for = 0 if init == "normal" else _NEVER_USED
         self.codebook: Tensor
         self.size: Tensor
         self.unused_for: Tensor
@@ -89,7 +92,7 @@ class VectorQuantizer(Quantizer):
             self.register_buffer("size", torch.ones(num_codes))
         else:
             self.codebook = nn.Parameter(start)
-        self.register_buffer("unused_for", torch.full((num_codes,), unseen, dtype=torch.int64))
+        self.register_buffer("unused_for", torch.full((num_codes,), unused_for, dtype=torch.int64))
         self.register_buffer("initialised", torch.tensor(init == "normal"))
 
     example: ClassVar[Any]
@@ -140,7 +143,7 @@ class VectorQuantizer(Quantizer):
                 loss = loss + torch.where(finite[:, None], chosen - clean, 0).square().mean()
             histogram = self.count(codes, finite)
             if self.training:
-                self._learn(clean, codes, distance, histogram)
+                self._learn(clean, codes, torch.where(finite, distance, 0), histogram)
             quantized = chosen.detach() + (rows - rows.detach())  # value: the code, bit for bit; gradient: to z
         return Quantized(from_rows(quantized, z), loss, codes.reshape(z.shape[0], *z.shape[2:]))
 
@@ -174,11 +177,12 @@ class VectorQuantizer(Quantizer):
         seen = won.sum().to(torch.int64)
         self.unused_for.copy_(torch.where(won > 0, 0, self.unused_for + seen))
         if self.restart_after:
-            book = self._restarted(book, rows, distance)
+            overdue = (_RESTART_BATCHES * seen).clamp_min(self.restart_after)
+            book = self._restarted(book, rows, distance, overdue)
         self.codebook.copy_(book)
 
-    def _restarted(self, book: Tensor, rows: Tensor, distance: Tensor) -> Tensor:
-        """The codebook with overdue codes moved onto vectors of this batch.
+    def _restarted(self, book: Tensor, rows: Tensor, distance: Tensor, overdue: Tensor) -> Tensor:
+        """The codebook with codes unused for ``overdue`` vectors moved onto vectors of this batch.
 
         The draw is a race of exponential clocks: the largest distance / Exp(1) are a sample without replacement
         with probability proportional to distance (Efraimidis and Spirakis 2006).
@@ -187,7 +191,7 @@ class VectorQuantizer(Quantizer):
         slots = self.unused_for.topk(at_most).indices
         clock = torch.empty_like(distance).exponential_().clamp_min(1e-12)
         race, winners = (distance / clock).topk(at_most)
-        accepted = (self.unused_for[slots] >= self.restart_after) & (race > 0) & _own_turn(at_most, race.device)
+        accepted = (self.unused_for[slots] >= overdue) & (race > 0) & _own_turn(at_most, race.device)
         fresh = torch.cat([rows[winners], torch.ones_like(race)[:, None]], 1) * accepted[:, None]
         target = rows.new_zeros(self.num_codes, self.dim + 1).index_add_(0, slots, fresh)
         target = _sum_over_ranks(target)
