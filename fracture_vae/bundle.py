@@ -9,6 +9,7 @@ bundle evaluates what depends on it in its ``initialize`` list, while ``create_w
 import inspect
 import json
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ReferenceResolver
 from monai.bundle.scripts import create_workflow
 from monai.utils import ensure_tuple
 
-from fracture_vae.errors import InputError, nearest
+from fracture_vae.errors import InputError, exit_status, known_cause, nearest
 
 _TRACKING_KEYS = {"output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config"}
 _OWN_ARGUMENTS = {"workflow_name", "config_file", "args_file", "run_id", "init_id", "final_id"} | {
@@ -45,9 +46,7 @@ def invocation() -> Invocation:
     while frame is not None and frame.f_code is not create_workflow.__code__:
         frame = frame.f_back
     if frame is None:
-        raise InputError(
-            "the bundle was not started by monai.bundle: pass --bundle_root, the folder above configs/"
-        )
+        raise InputError("the bundle was not started by monai.bundle: pass --bundle_root, the folder above configs/")
     arguments = inspect.getargvalues(frame).locals
     given = dict(ConfigParser.load_config_file(arguments["args_file"])) if arguments["args_file"] else {}
     given |= {key: value for key, value in arguments["kwargs"].items() if value is not None}
@@ -124,19 +123,24 @@ def _check_key(config: Any, override: str) -> None:
         config = config[key] if isinstance(config, Mapping) else config[int(key)]
 
 
-def input_error(error: BaseException | None) -> InputError | None:
-    """Return the bad input at the root of ``error`` (MONAI wraps what its configs raise), if that is what it is."""
-    while error is not None:
-        if isinstance(error, InputError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
+def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any]) -> None:
+    """Run ``run_id`` of a bundle as ``python -m monai.bundle run`` does.
+
+    Raises:
+        InputError: for an override that names no key, before anything runs.
+    """
+    check_overrides(load(config_files), overrides)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
+        workflow = create_workflow(config_file=[str(file) for file in config_files], run_id=run_id, **overrides)
+    workflow.run()
+    workflow.finalize()
 
 
 def _one_line(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    bad_input = input_error(error)
-    if bad_input is None:
+    known = known_cause(error)
+    if known is None:
         sys.__excepthook__(kind, error, traceback)
         return
-    print(f"Error: {bad_input}", file=sys.stderr, flush=True)
-    raise SystemExit(2)
+    print(f"Error: {known}", file=sys.stderr, flush=True)
+    raise SystemExit(exit_status(known))

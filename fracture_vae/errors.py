@@ -1,7 +1,7 @@
-"""The one exception a user meets: bad input, told in a single line."""
+"""What a user meets when something is wrong with what they gave."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class InputError(ValueError):
@@ -12,7 +12,36 @@ class InputError(ValueError):
     """
 
 
+class PartialFailure(Exception):
+    """Some cases of many failed and the others were written; the command line lists them and exits with status 1.
+
+    Args:
+        failed: what failed, to why.
+        written: how many were written.
+    """
+
+    def __init__(self, failed: Mapping[str, str], written: int) -> None:
+        self.failed = dict(failed)
+        self.written = written
+        reasons = "".join(f"\n  {case}: {reason}" for case, reason in failed.items())
+        super().__init__(f"{len(failed)} case(s) failed, {written} written:{reasons}")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def known_cause(error: BaseException | None) -> InputError | PartialFailure | None:
+    """Return the user's error at the root of ``error`` (MONAI wraps what its configs raise), if that is what it is."""
+    while error is not None:
+        if isinstance(error, InputError | PartialFailure):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def exit_status(error: InputError | PartialFailure) -> int:
+    """Return the process's exit status for ``error``: 2 for bad input, 1 for a partial failure."""
+    return 2 if isinstance(error, InputError) else 1

@@ -1,1 +1,5 @@
 """Metrics, always with their intervals."""
+
+from fracture_vae.evaluation.auroc import Auroc, auroc, patient_auroc
+
+__all__ = ["Auroc", "auroc", "patient_auroc"]

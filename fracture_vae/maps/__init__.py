@@ -4,7 +4,7 @@ from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist, first
 from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Reconstructed, reconstruct_case
 from fracture_vae.maps.model import ModelFile, describe, find_bundle, find_models, load_network
 from fracture_vae.maps.scores import case_score
-from fracture_vae.maps.writer import MapWriter, PartialFailure, read_scores
+from fracture_vae.maps.writer import MapWriter, read_scores
 
 __all__ = [
     "CaseDataset",
@@ -13,7 +13,6 @@ __all__ = [
     "MapWriter",
     "ModelFile",
     "PaddedInferer",
-    "PartialFailure",
     "Reconstructed",
     "case_score",
     "datalist",

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fracture_vae.cohort.crop import CropGeometry
+from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.manifest import Case, Cohort, read_cohort
-from fracture_vae.cohort.volumes import Stored, is_volume, read_volume, stem
+from fracture_vae.cohort.volumes import Stored, Volume, is_volume, read_volume, stem
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.files import sha256
 from fracture_vae.transforms import Preprocessing
@@ -25,6 +28,7 @@ class LoadedCase(NamedTuple):
     item: Mapping[str, Any]  # its entry of the datalist
     image: Tensor  # (1, 1, H, W, D) float32 in [0, 1], RAS
     valid: Tensor  # same shape, bool: inside the source's field of view
+    region: Tensor  # same shape, bool: the valid voxels the case score is taken from
     stored: Stored | None
     error: str
 
@@ -34,12 +38,15 @@ class CaseDataset(Dataset[LoadedCase]):
     """The items of a datalist; a case that cannot be read becomes a :class:`LoadedCase` with its ``error``.
 
     Args:
-        data: dictionaries with ``image`` (path) and, optionally, ``case_id`` and ``crop`` (JSON).
+        data: dictionaries with ``image`` (path) and, optionally, ``case_id``, ``crop`` (JSON) and ``vertebra_mask``.
         preprocessing: maps stored values to [0, 1], as in training.
+        score_margin: where a case has a ``vertebra_mask``, its score is taken from within this many millimetres of
+            it, so that a broken neighbour in the same crop does not count; None takes the whole image.
     """
 
     data: Sequence[Mapping[str, Any]]
     preprocessing: Preprocessing
+    score_margin: float | None = 5.0
 
     def __len__(self) -> int:
         return len(self.data)
@@ -48,20 +55,39 @@ class CaseDataset(Dataset[LoadedCase]):
         item = {"case_id": stem(self.data[index]["image"]), **self.data[index]}
         try:
             volume = read_volume(item["image"])
-            image = torch.from_numpy(self.preprocessing(volume.array, str(item["image"])))[None, None]
-            valid = torch.ones(image.shape, dtype=torch.bool)
-            if item.get("crop"):
-                inside = CropGeometry.from_json(item["crop"]).inside_source()
-                if inside.shape != volume.array.shape:
-                    raise InputError(
-                        f"{item['image']}: its size {volume.array.shape} is not that of its crop column "
-                        f"{inside.shape}; crop it again"
-                    )
-                valid = torch.from_numpy(inside)[None, None]
+            image = self.preprocessing(volume.array, str(item["image"]))
+            valid = _valid(item, volume)
+            region = (
+                valid & _near(item["vertebra_mask"], volume, self.score_margin) if self._has_region(item) else valid
+            )
         except InputError as error:
             nothing = torch.zeros(0)
-            return LoadedCase(item, nothing, nothing, None, str(error))
-        return LoadedCase(item, image, valid, volume.stored, "")
+            return LoadedCase(item, nothing, nothing, nothing, None, str(error))
+        tensors = [torch.from_numpy(array)[None, None] for array in (image, valid, region)]
+        return LoadedCase(item, tensors[0], tensors[1], tensors[2], volume.stored, "")
+
+    def _has_region(self, item: Mapping[str, Any]) -> bool:
+        return bool(item.get("vertebra_mask")) and self.score_margin is not None
+
+
+def _valid(item: Mapping[str, Any], volume: Volume) -> NDArray[np.bool_]:
+    if not item.get("crop"):
+        return np.ones(volume.array.shape, dtype=bool)
+    inside = CropGeometry.from_json(item["crop"], str(item["image"])).inside_source()
+    if inside.shape != volume.array.shape:
+        raise InputError(
+            f"{item['image']}: its size {volume.array.shape} is not {inside.shape} as its crop column says; crop again"
+        )
+    return inside
+
+
+def _near(mask: str, volume: Volume, margin: float | None) -> NDArray[np.bool_]:
+    """Return where the image lies within ``margin`` mm of its mask."""
+    own = read_volume(mask)
+    if own.array.shape != volume.array.shape:
+        raise InputError(f"{mask}: its size {own.array.shape} is not the image's {volume.array.shape}; crop it again")
+    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    return np.asarray(distance_transform_edt(own.array <= 0, sampling=spacing) <= (margin or 0.0))
 
 
 def first(batch: Sequence[LoadedCase]) -> LoadedCase:
@@ -130,6 +156,7 @@ def _item(case: Case) -> dict[str, Any]:
         "fold": case.fold,
         "image": str(case.image),
         "mask": str(case.mask or ""),
+        "vertebra_mask": str(case.vertebra_mask or ""),
         "source_image": str(case.source_image or ""),
         "crop": case.crop,
     }

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from torch import Tensor
 
 from fracture_vae import registry
 from fracture_vae.cohort.volumes import Stored, write_map
-from fracture_vae.errors import InputError
+from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.files import replacing, sha256, write_text
 from fracture_vae.maps.inference import Reconstructed
 from fracture_vae.maps.scores import TOP_FRACTION, case_score
-from fracture_vae.training.run_folder import versions
+from fracture_vae.training.run_folder import now, versions
 from fracture_vae.transforms import Preprocessing
 
 SCORES_FILE = "scores.csv"
@@ -84,7 +83,7 @@ class MapWriter:
         if reconstruction is None or case.stored is None:
             raise InputError(case.error)
         error = self.score(case.image, reconstruction)
-        score = case_score(error, case.valid, self.top_fraction)
+        score = case_score(error, case.region, self.top_fraction)
         name = case.item["case_id"]
         unit = "normalised intensity"
         shown: dict[str, tuple[Tensor, str, float, float, type]] = {
@@ -106,7 +105,7 @@ class MapWriter:
     def _sidecar(self, item: Mapping[str, Any], stored: Stored, score: float) -> None:
         content = {
             "case_id": item["case_id"],
-            "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "written": now(),
             "source": {"path": str(stored.path), "sha256": sha256(stored.path)},
             "crop": json.loads(item["crop"]) if item.get("crop") else None,
             "model": self.model,
@@ -144,16 +143,6 @@ class MapWriter:
         """
         if self.failed:
             raise PartialFailure(self.failed, len(self.written))
-
-
-class PartialFailure(Exception):
-    """Some cases failed and the others were written; the command line lists them and exits with status 1."""
-
-    def __init__(self, failed: Mapping[str, str], written: int) -> None:
-        self.failed = dict(failed)
-        self.written = written
-        reasons = "".join(f"\n  {case}: {reason}" for case, reason in failed.items())
-        super().__init__(f"{len(failed)} case(s) failed, {written} written:{reasons}")
 
 
 def read_scores(path: str | Path) -> list[dict[str, str]]:

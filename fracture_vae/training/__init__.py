@@ -16,9 +16,9 @@ from fracture_vae.training.session import (
     about_model,
     announce,
     build_optimizer,
+    finish,
     load_checkpoint,
     say_metrics,
-    say_where,
     voxels_seen,
 )
 from fracture_vae.training.slices import ValidationSlices
@@ -43,6 +43,7 @@ __all__ = [
     "build_optimizer",
     "choose",
     "device_ids",
+    "finish",
     "join_processes",
     "key_metric",
     "learning_rate",
@@ -54,7 +55,6 @@ __all__ = [
     "rank",
     "run_folder",
     "say_metrics",
-    "say_where",
     "total_loss",
     "track",
     "voxels_seen",

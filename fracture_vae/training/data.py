@@ -59,7 +59,7 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         self.images = torch.zeros((len(arrays), 1, *self.size), dtype=torch.float16)
         self.places = [centred(shape, self.size) for shape in shapes]
         for index, array in enumerate(arrays):
-            self.images[(index, 0, *self.places[index])] = torch.from_numpy(array)
+            self.images[index, 0][self.places[index]] = torch.from_numpy(array)
         self.padded = any(shape != tuple(self.size) for shape in shapes)
 
     def __len__(self) -> int:
@@ -75,7 +75,7 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
             return {"image": images}
         valid = torch.zeros_like(images)
         for row, index in enumerate(indices):
-            valid[(row, 0, *self.places[index])] = 1
+            valid[row, 0][self.places[index]] = 1
         return {"image": images, "valid": valid}
 
 

@@ -91,7 +91,7 @@ def write_meta(
     if idist.get_rank() > 0:
         return
     meta = {
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": now(),
         "arguments": sys.argv,
         "config": config,
         "seed": config.get("seed"),
@@ -110,6 +110,11 @@ def write_meta(
         elif source.is_file():
             target.parent.mkdir(exist_ok=True)
             shutil.copy(source, target)
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:

@@ -36,4 +36,4 @@ def _example(factory: Callable[[float, float, int], Schedule]) -> Callable[[], S
 
 
 for _factory in (constant, linear, cosine):
-    _factory.example = _example(_factory)  # type: ignore[attr-defined]
+    _factory.example = _example(_factory)

@@ -7,18 +7,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.errors import InputError, nearest
-from fracture_vae.files import sha256
+from fracture_vae.files import sha256, write_text
 from fracture_vae.networks import load_state
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.checkpoints import load
 from fracture_vae.training.data import VolumeDataset
-from fracture_vae.training.run_folder import META_FILE
+from fracture_vae.training.run_folder import META_FILE, now
 from fracture_vae.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)
@@ -71,8 +72,13 @@ def announce(train: VolumeDataset, validate: VolumeDataset, acceleration: Accele
     logger.info("running on %s", acceleration)
 
 
-def say_where(run_dir: str) -> None:
-    """Log where the run is and how to look at it."""
+def finish(run_dir: str) -> None:
+    """Note in ``run_meta.json`` that the run came to its end, and log where it is and how to look at it."""
+    if idist.get_rank() > 0:
+        return
+    path = Path(run_dir) / META_FILE
+    meta = {**json.loads(path.read_text(encoding="utf-8")), "finished": now()}
+    write_text(path, json.dumps(meta, indent=2) + "\n")
     logger.info("run folder: %s (%s, metrics.csv, checkpoints/)", run_dir, META_FILE)
     logger.info("look at it: tensorboard --logdir %s", run_dir)
 

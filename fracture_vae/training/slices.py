@@ -59,11 +59,12 @@ class ValidationSlices:
 def planes(volume: Tensor) -> Tensor:
     """Return the middle sagittal, coronal and axial planes of a RAS volume (H, W, D) side by side.
 
-    Superior and anterior are up, as a radiologist looks at them; a 2D image is returned upright as it is.
+    As a radiologist looks at them: superior, respectively anterior, up; the patient's front, respectively right, on
+    the left. A 2D image is returned as it is.
     """
     if volume.dim() == 2:
         return volume
     h, w, d = (size // 2 for size in volume.shape)
-    views = [volume[h].T.flip(0), volume[:, w].T.flip(0), volume[:, :, d].T.flip(0)]
+    views = [view.T.flip(0, 1) for view in (volume[h], volume[:, w], volume[:, :, d])]
     height = max(view.shape[0] for view in views)
     return torch.cat([torch.nn.functional.pad(view, (0, 0, 0, height - view.shape[0])) for view in views], dim=1)

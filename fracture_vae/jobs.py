@@ -1,0 +1,115 @@
+"""Training and inference as jobs: which configs of which bundle run, with which overrides."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fracture_vae import bundle as bundles
+from fracture_vae.cohort.synthetic import open_cohort
+from fracture_vae.errors import InputError, PartialFailure
+from fracture_vae.maps.cases import datalist
+from fracture_vae.maps.in_source import paste_error_maps
+from fracture_vae.maps.model import ModelFile, find_bundle, find_models
+from fracture_vae.training.checkpoints import FOLDER, LAST
+from fracture_vae.training.run_folder import META_FILE, new_run
+
+logger = logging.getLogger(__name__)
+
+BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
+"""The bundles of the checkout this package runs from."""
+
+
+def train_bundle(bundle: Path, fold: str, overlays: Sequence[Path], overrides: Mapping[str, Any]) -> None:
+    """Train one fold of ``bundle``, or ``all`` of the cohort's in turn, in one run folder with a folder a fold.
+
+    ``overrides`` are ids of the config; ``resume`` among them names the run folder to go on with. Folds that are
+    done are not trained again.
+
+    Raises:
+        InputError: for anything wrong with what was given, before training starts.
+    """
+    configs = [_config(bundle, "train.json"), *overlays]
+    config = bundles.load(configs)
+    bundles.check_overrides(config, overrides)
+    if fold != "all":
+        if not fold.isdigit():
+            raise InputError(f"fold '{fold}': give a number, or all")
+        bundles.run(configs, "training", {**overrides, "fold": int(fold)})
+        return
+    _train_folds(configs, bundle, {**config, **overrides}, overrides)
+
+
+def _train_folds(
+    configs: Sequence[Path], bundle: Path, config: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> None:
+    folds = open_cohort(config["cohort"]).folds
+    given = dict(overrides)
+    resume = given.pop("resume", None)
+    if resume is not None and not Path(resume).is_dir():
+        raise InputError(f"resume {resume}: no such run folder")
+    project = Path(given.get("project_dir", bundle / "runs"))
+    run = Path(resume or new_run(project, config["group"], given.get("run_name", "all_folds")))
+    for fold in folds:
+        folder = run / f"fold_{fold}"
+        if _finished(folder):
+            logger.info("fold %d is done: %s", fold, folder)
+            continue
+        goes_on = (folder / FOLDER / LAST).is_file()
+        placed = {"resume": str(folder)} if goes_on else {"run_dir": str(folder)}
+        bundles.run(configs, "training", {**given, **placed, "fold": fold})
+
+
+def infer_cases(
+    model: Path, output: Path, settings: Mapping[str, Any], *, in_source: bool = False, bundle: Path | None = None
+) -> None:
+    """Write the maps of ``model`` (a run folder, a checkpoint or a bundle) to ``output``.
+
+    A run of all folds gives each case of its cohort to the model that did not see its patient. Network and
+    preprocessing are the checkpoint's own, unless ``settings`` (ids of inference.json) say otherwise.
+
+    Raises:
+        InputError: for anything wrong with what was given.
+        PartialFailure: when some cases failed; the others are written.
+    """
+    failed: dict[str, str] = {}
+    written = 0
+    items: list[dict[str, Any]] = []
+    for found in find_models(model):
+        config = _config(bundle or find_bundle(found, BUNDLES), "inference.json")
+        overrides = {"checkpoint": str(found.path), "output_dir": str(output), **_as_trained(found), **settings}
+        items += _items({**bundles.load([config]), **overrides}, found)
+        try:
+            bundles.run([config], "run", overrides)
+        except PartialFailure as failure:
+            failed |= failure.failed
+            written += failure.written
+    if in_source:
+        paste_error_maps(output, items)
+    if failed:
+        raise PartialFailure(failed, written)
+
+
+def _as_trained(model: ModelFile) -> dict[str, Any]:
+    overrides: dict[str, Any] = dict(model.about.get("preprocessing", {}))
+    if model.about.get("network"):
+        overrides["network_def"] = {"_target_": "fracture_vae.networks.build_network", **model.about["network"]}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in overrides.items()}
+
+
+def _items(config: Mapping[str, Any], model: ModelFile) -> list[dict[str, Any]]:
+    keys = ("dataset_dir", "cohort", "images", "split", "fold")
+    return datalist(**{key: config[key] for key in keys}, model=model.about)
+
+
+def _config(bundle: Path, name: str) -> Path:
+    path = bundle / "configs" / name
+    if not path.is_file():
+        raise InputError(f"{bundle}: not a bundle, it has no configs/{name}; give a folder such as bundles/vq3d")
+    return path
+
+
+def _finished(run: Path) -> bool:
+    meta = run / META_FILE
+    return meta.is_file() and "finished" in json.loads(meta.read_text(encoding="utf-8"))

@@ -1,0 +1,74 @@
+"""Error maps of crops, pasted back into one map on each source CT's own grid."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fracture_vae.cohort.geometry import CropGeometry
+from fracture_vae.cohort.volumes import read_volume, stem, write_map
+from fracture_vae.errors import InputError
+from fracture_vae.files import write_text
+from fracture_vae.maps.paste import paste_into_source
+from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX, read_scores
+
+
+def paste_error_maps(output_dir: str | Path, items: Sequence[dict[str, Any]]) -> list[Path]:
+    """Write ``<source>_error.nii.gz`` and ``<source>_valid.nii.gz`` for every source the written crops came from.
+
+    Args:
+        output_dir: the folder an inference wrote to.
+        items: the datalist it ran over; items without a crop or without a written map are passed over.
+
+    Returns:
+        The error maps written.
+
+    Raises:
+        InputError: when no item was cropped from a source, or a source is missing or not the one cropped from.
+    """
+    folder = Path(output_dir)
+    done = {row["case_id"] for row in read_scores(folder / "scores.csv")}
+    by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for item in items:
+        if item.get("crop") and item.get("source_image") and item["case_id"] in done:
+            by_source[item["source_image"]].append(item)
+    if not by_source:
+        raise InputError(
+            "--in-source needs a cohort whose rows have crop and source_image: make it with fracture-vae crop"
+        )
+    names = _names(by_source)
+    return [_paste(folder, names[source], source, cropped) for source, cropped in by_source.items()]
+
+
+def _names(sources: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    """Return a file name for each source: its stem, with the patient before it where two sources share a stem."""
+    stems = [stem(source) for source in sources]
+    return {
+        source: stem(source) if stems.count(stem(source)) == 1 else f"{cropped[0]['patient_id']}_{stem(source)}"
+        for source, cropped in sources.items()
+    }
+
+
+def _paste(folder: Path, name: str, source: str, cropped: Sequence[dict[str, Any]]) -> Path:
+    maps = []
+    for item in cropped:
+        geometry = CropGeometry.from_json(item["crop"], item["case_id"])
+        maps.append((read_volume(folder / f"{item['case_id']}_error.nii.gz", allow_constant=True).array, geometry))
+    pasted = paste_into_source(maps, source)
+    target = folder / f"{name}_error.nii.gz"
+    note = f"error maps of {len(maps)} crops; {CAVEAT}"
+    write_map(target, pasted.array, pasted.stored, descrip=note, cal_max=DISPLAY_MAX)
+    write_map(
+        folder / f"{name}_valid.nii.gz",
+        pasted.valid,
+        pasted.stored,
+        descrip=f"1 where a crop lies; {CAVEAT}",
+        cal_max=1,
+        dtype=np.uint8,
+    )
+    sidecar = {"source": source, "cases": [item["case_id"] for item in cropped], "notice": CAVEAT}
+    write_text(folder / f"{name}.json", json.dumps(sidecar, indent=2) + "\n")
+    return target

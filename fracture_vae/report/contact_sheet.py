@@ -1,0 +1,127 @@
+"""One picture of many cases: image, reconstruction, error and truth in three planes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fracture_vae.cohort.manifest import read_cohort
+from fracture_vae.cohort.volumes import read_volume
+from fracture_vae.errors import InputError
+from fracture_vae.files import replacing
+from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX, SCORES_FILE, read_scores
+
+PLANES = ("sagittal", "coronal", "axial")
+COLUMNS = ("image", "reconstruction", "error", "truth")
+
+
+class _Shown(NamedTuple):
+    """What one case shows: volumes in RAS order, and where the planes cut."""
+
+    title: str
+    image: NDArray[np.float32]
+    reconstruction: NDArray[np.float32]
+    error: NDArray[np.float32]
+    truth: NDArray[np.bool_] | None
+    centre: tuple[int, int, int]
+
+
+def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | None = None, cases: int = 6) -> Path:
+    """Draw the highest and lowest scoring cases of each label among the maps in a folder, as a PNG.
+
+    Planes cut through the middle, where a crop's own vertebra is; truth may also lie in its neighbours. Sagittal and coronal planes are
+    drawn with superior up and the patient's front, respectively right, on the left; axial planes as seen from the
+    feet, front up and the patient's right on the left.
+
+    Args:
+        maps: a folder an inference wrote.
+        out: the picture.
+        cohort: the cohort.csv, for the truth masks.
+        cases: how many.
+
+    Raises:
+        InputError: when there are no maps.
+    """
+    rows = _chosen(read_scores(Path(maps) / SCORES_FILE), cases)
+    masks = {case.case_id: case.mask for case in read_cohort(cohort).cases} if cohort else {}
+    shown = [_load(Path(maps), row, masks.get(row["case_id"])) for row in rows]
+    figure = Figure(figsize=(2.0 * len(PLANES) * len(COLUMNS), 2.2 * len(shown) + 1.0), facecolor="black")
+    grid = figure.add_gridspec(
+        len(shown), len(PLANES) * len(COLUMNS), left=0.005, right=0.995, top=1 - 1.0 / (2.2 * len(shown) + 1.0),
+        bottom=0.002, wspace=0.02, hspace=0.12,
+    )  # fmt: skip
+    for line, case in enumerate(shown):
+        for group, column in enumerate(COLUMNS):
+            for offset in range(len(PLANES)):
+                axes = figure.add_subplot(grid[line, group * len(PLANES) + offset])
+                axes.set_axis_off()
+                _draw(axes, case, column, offset)
+                if line == 0 and offset == 1:
+                    axes.text(0.5, 1.2, column, color="white", fontsize=13, ha="center", transform=axes.transAxes)
+                if group == 0 and offset == 0:
+                    axes.set_title(case.title, color="white", fontsize=9, loc="left", pad=3)
+    figure.text(0.995, 0.99, f"error 0 to {DISPLAY_MAX:g} of the window; {CAVEAT}", color="grey", ha="right", va="top")
+    with replacing(out) as temporary:
+        figure.savefig(temporary, dpi=80, facecolor="black")
+    return Path(out)
+
+
+def _chosen(rows: Sequence[dict[str, str]], cases: int) -> list[dict[str, str]]:
+    """Return the rows shown: for each label the highest and lowest scores in turn, abnormal cases first."""
+    if not rows:
+        raise InputError("scores.csv lists no case: nothing to draw")
+    groups = [
+        sorted((row for row in rows if row.get("label") == label), key=lambda row: -float(row["score"]))
+        for label in ("1", "0", "")
+    ]
+    groups = [group for group in groups if group]
+    share = [cases // len(groups) + (index < cases % len(groups)) for index in range(len(groups))]
+    return [row for group, count in zip(groups, share, strict=True) for row in _ends(group, count)]
+
+
+def _ends(group: Sequence[dict[str, str]], count: int) -> list[dict[str, str]]:
+    if count >= len(group):
+        return list(group)
+    upper = (count + 1) // 2
+    return [*group[:upper], *group[len(group) - (count - upper) :]]
+
+
+def _load(folder: Path, row: dict[str, str], mask: Path | None) -> _Shown:
+    def volume(kind: str) -> NDArray[np.float32]:
+        return read_volume(folder / f"{row['case_id']}_{kind}.nii.gz", allow_constant=True).array
+
+    reconstruction = volume("recon")
+    image = reconstruction + volume("signed")
+    truth = read_volume(mask, allow_constant=True).array > 0 if mask is not None else None
+    name = {"0": "normal", "1": "abnormal"}.get(row.get("label", ""), "unknown")
+    title = f"{row['case_id']}  {name}  score {float(row['score']):.3f}"
+    i, j, k = (size // 2 for size in image.shape)
+    return _Shown(title, image, reconstruction, volume("error"), truth, (i, j, k))
+
+
+def _draw(axes: object, case: _Shown, column: str, plane: int) -> None:
+    """Draw one panel; ``axes`` are matplotlib's."""
+    show = axes.imshow  # type: ignore[attr-defined]
+    image = _plane(case.image, plane, case.centre)
+    if column in ("image", "reconstruction"):
+        source = image if column == "image" else _plane(case.reconstruction, plane, case.centre)
+        show(source, cmap="gray", vmin=0, vmax=0.5)
+    elif column == "error":
+        show(_plane(case.error, plane, case.centre), cmap="inferno", vmin=0, vmax=DISPLAY_MAX)
+    else:
+        show(image, cmap="gray", vmin=0, vmax=0.5)
+        if case.truth is not None and case.truth.any():
+            axes.contour(_plane(case.truth, plane, case.centre), [0.5], colors="red", linewidths=1)  # type: ignore[attr-defined]
+
+
+def _plane(volume: NDArray[np.generic], plane: int, centre: tuple[int, int, int]) -> NDArray[np.generic]:
+    """Return one plane of a RAS volume as radiologists look at it."""
+    i, j, k = centre
+    if plane == 0:
+        return volume[i, ::-1, ::-1].T  # front on the left, superior up
+    if plane == 1:
+        return volume[::-1, j, ::-1].T  # the patient's right on the left, superior up
+    return volume[::-1, ::-1, k].T
