@@ -1,9 +1,9 @@
 """What a bundle's config needs from the way it was started: where it lies, what was overridden, and strictness.
 
 MONAI takes an override that names no key without a word, and gives a config no way to learn where its own file
-is. Both are known one level up, in the arguments of ``monai.bundle.create_workflow``, which is what
-``python -m monai.bundle run`` and this package's own commands call; :func:`invocation` reads them there. A
-bundle evaluates what depends on it in its ``initialize`` list, while ``create_workflow`` is still running.
+is. Both are known further up the stack: the file in the ``ConfigWorkflow`` that is being initialised, the
+overrides in the arguments of ``monai.bundle.create_workflow``, which is what ``python -m monai.bundle run`` and
+this package's own commands call. A bundle evaluates what depends on them in its ``initialize`` list.
 """
 
 import inspect
@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import Any, NamedTuple
 
 from monai.bundle import ConfigParser, ConfigWorkflow, ReferenceResolver
@@ -36,18 +36,11 @@ class Invocation(NamedTuple):
     overrides: Mapping[str, Any]
 
 
-def invocation() -> Invocation:
-    """Return how the bundle now being parsed was started.
-
-    Raises:
-        InputError: when no bundle workflow is being created further up the stack.
-    """
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_code is not create_workflow.__code__:
-        frame = frame.f_back
-    if frame is None:
-        raise InputError("the bundle was not started by monai.bundle: pass --bundle_root, the folder above configs/")
-    arguments = inspect.getargvalues(frame).locals
+def invocation() -> Invocation | None:
+    """Return how the bundle now being started was, or None where that was not through ``create_workflow``."""
+    arguments = _locals_of(create_workflow)
+    if arguments is None:
+        return None
     given = dict(ConfigParser.load_config_file(arguments["args_file"])) if arguments["args_file"] else {}
     given |= {key: value for key, value in arguments["kwargs"].items() if value is not None}
     files = tuple(Path(f).resolve() for f in ensure_tuple(arguments["config_file"]))
@@ -56,8 +49,12 @@ def invocation() -> Invocation:
 
 
 def bundle_root() -> str:
-    """Return the folder of the bundle being run (the one above ``configs/``), absolute."""
-    folder = invocation().config_files[0].parent
+    """Return the folder of the bundle being started (the one above ``configs/``), absolute.
+
+    Raises:
+        InputError: when no bundle workflow is being started.
+    """
+    folder = _workflow().config_root_path.resolve()
     return str(folder.parent if folder.name == "configs" else folder)
 
 
@@ -65,7 +62,8 @@ def start() -> None:
     """First thing a bundle does: refuse unknown overrides, and show bad input as one line with status 2."""
     sys.excepthook = _one_line
     started = invocation()
-    check_overrides(load(started.config_files), started.overrides)
+    if started is not None:
+        check_overrides(load(started.config_files), started.overrides)
 
 
 def load(config_files: Sequence[Path]) -> dict[str, Any]:
@@ -88,11 +86,8 @@ def load(config_files: Sequence[Path]) -> dict[str, Any]:
 
 
 def resolved_config() -> dict[str, Any]:
-    """Return the config of the running bundle with its overrides in place, expressions unevaluated."""
-    started = invocation()
-    parser = ConfigParser(load(started.config_files))
-    parser.update(dict(started.overrides))
-    config = dict(parser.config)
+    """Return the config of the bundle being started with its overrides in place, expressions unevaluated."""
+    config = dict(_workflow().parser.config)
     config.pop("_meta_", None)
     return config
 
@@ -135,6 +130,21 @@ def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any])
         workflow = create_workflow(config_file=[str(file) for file in config_files], run_id=run_id, **overrides)
     workflow.run()
     workflow.finalize()
+
+
+def _workflow() -> ConfigWorkflow:
+    arguments = _locals_of(ConfigWorkflow.initialize)
+    if arguments is None:
+        raise InputError("the bundle was not started by monai.bundle: pass --bundle_root, the folder above configs/")
+    return arguments["self"]
+
+
+def _locals_of(function: FunctionType) -> dict[str, Any] | None:
+    """Return the local variables of the innermost running call of ``function``, None where there is none."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return None if frame is None else inspect.getargvalues(frame).locals
 
 
 def _one_line(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

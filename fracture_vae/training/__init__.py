@@ -18,11 +18,13 @@ from fracture_vae.training.session import (
     build_optimizer,
     finish,
     load_checkpoint,
+    named,
+    require_counts,
     say_metrics,
     voxels_seen,
 )
 from fracture_vae.training.slices import ValidationSlices
-from fracture_vae.training.tracking import track
+from fracture_vae.training.tracking import require_tracking, track
 
 __all__ = [
     "Accelerated",
@@ -51,8 +53,11 @@ __all__ = [
     "load_checkpoint",
     "lower_is_better",
     "mean_terms",
+    "named",
     "prepare_batch",
     "rank",
+    "require_counts",
+    "require_tracking",
     "run_folder",
     "say_metrics",
     "total_loss",

@@ -31,15 +31,39 @@ def build_optimizer(name: str, parameters: Iterable[Tensor], learning_rate: floa
     """Return the ``torch.optim`` optimizer called ``name``.
 
     Raises:
-        InputError: when torch has none of that name.
+        InputError: when torch has none of that name, or it does not take these values.
     """
-    known = [n for n, c in vars(torch.optim).items() if isinstance(c, type) and issubclass(c, Optimizer)]
+    classes = {n: c for n, c in vars(torch.optim).items() if isinstance(c, type) and issubclass(c, Optimizer)}
+    known = [n for n, c in classes.items() if c is not Optimizer]
     if name not in known:
         raise InputError(f"optimizer '{name}' is not in torch.optim{nearest(name, known)}")
-    made = getattr(torch.optim, name)(parameters, lr=learning_rate, weight_decay=weight_decay)
-    if not isinstance(made, Optimizer):
-        raise InputError(f"optimizer '{name}' cannot be used; choose Adam or AdamW")
+    try:
+        made: Optimizer = getattr(torch.optim, name)(parameters, lr=learning_rate, weight_decay=weight_decay)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"optimizer '{name}' with learning_rate {learning_rate} and weight_decay {weight_decay}: "
+            f"{error}; choose Adam or AdamW and positive rates"
+        ) from error
     return made
+
+
+def require_counts(**counts: int) -> None:
+    """Require every named setting to be a whole number of at least 1.
+
+    Raises:
+        InputError: for the first that is not.
+    """
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InputError(f"{name} is {count!r}; it must be a whole number of at least 1")
+
+
+def named(handler: Any) -> Any:
+    """Return ``handler``, so that a list of handlers can hold one the config defines elsewhere.
+
+    MONAI's check of a bundle's properties takes every entry of ``train#handlers`` for a ``_target_``.
+    """
+    return handler
 
 
 def voxels_seen(dataset: VolumeDataset, epochs: int) -> float:
@@ -90,7 +114,12 @@ def load_checkpoint(network: nn.Module, checkpoint: str | Path) -> None:
         InputError: when the file cannot be loaded safely or holds another architecture.
     """
     content = load(checkpoint)
-    load_state(network, content.get("network", content), str(checkpoint))
+    state = content.get("network", content)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(
+            f"{checkpoint}: holds no state dict under 'network' or by itself; save the network's state_dict"
+        )
+    load_state(network, state, str(checkpoint))
 
 
 def say_metrics(evaluator: Any) -> None:

@@ -1,0 +1,202 @@
+"""The bundle is a complete one: MONAI's own checks pass, offline, and what is exported computes the same."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+
+from fracture_vae.networks import build_network
+
+SMALL_NET = {
+    "network_def#channels": [4, 4, 8, 8],
+    "network_def#quantizer_options": {"num_codes": 16, "dim": 8},
+}
+
+
+def config(bundle: Path, name: str) -> dict[str, Any]:
+    return json.loads((bundle / "configs" / name).read_text(encoding="utf-8"))
+
+
+def test_the_training_config_has_every_property_monai_asks_for(
+    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tmp_path: Path
+) -> None:
+    settings = {"cohort": str(tiny_cohort), "project_dir": str(tmp_path), **tiny}
+    workflow = ConfigWorkflow(str(vq3d / "configs" / "train.json"), workflow_type="train", **settings)
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert workflow.bundle_root == str(vq3d)
+    assert workflow.max_epochs == 2
+
+
+def test_the_inference_config_has_every_property_monai_asks_for(
+    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    settings = {
+        "cohort": str(tiny_cohort),
+        "output_dir": str(tmp_path),
+        "checkpoint": str(tiny_run / "checkpoints" / "last.pt"),
+        "network_def#channels": tiny["channels"],
+        "network_def#quantizer_options": tiny["quantizer_options"],
+    }
+    workflow = ConfigWorkflow(str(vq3d / "configs" / "inference.json"), workflow_type="infer", **settings)
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+@pytest.mark.parametrize("name", ["train.json", "inference.json"])
+def test_every_setting_is_explained_and_everything_explained_is_a_setting(vq3d: Path, name: str) -> None:
+    content = config(vq3d, name)
+    help_ = content["_help_"]
+    settings = [key for key, value in content.items() if value is None or isinstance(value, str | int | float | bool)]
+    derived = {"resolved_config", "cohort_table", "dataset_dir", "run_dir", "network", "model", "datalist"}
+    assert set(help_) <= set(content)
+    assert set(settings) - derived <= set(help_)
+    assert list(help_) == [key for key in content if key in help_], "in the order of the settings"
+    assert list(content)[2 : 2 + len(help_)] == list(help_), "settings come first"
+
+
+def test_nothing_in_the_configs_is_a_lambda(vq3d: Path) -> None:
+    for path in (vq3d / "configs").glob("*.json"):
+        assert "lambda" not in path.read_text(encoding="utf-8"), path
+
+
+def test_slicer_finds_the_keys_it_sets(vq3d: Path) -> None:
+    parser = ConfigParser(config(vq3d, "inference.json"))
+    for key in ("bundle_root", "dataset_dir", "output_dir", "datalist", "device", "inferer", "evaluator"):
+        assert key in parser.config
+    assert parser["dataloader#num_workers"] == 0
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_metadata_is_valid_without_a_network(vq3d: Path) -> None:
+    verify_metadata(
+        meta_file=str(vq3d / "configs" / "metadata.json"), filepath=str(vq3d / "configs" / "metadata.schema.json")
+    )
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.pop("version"),
+        lambda m: m.pop("network_data_format"),
+        lambda m: m["network_data_format"].pop("outputs"),
+        lambda m: m["network_data_format"]["inputs"]["image"].pop("value_range"),
+        lambda m: m["network_data_format"]["inputs"]["image"].update(num_channels="one"),
+        lambda m: m.update(authors=["a", "b"]),
+    ],
+)
+def test_faulty_metadata_is_refused(vq3d: Path, tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    metadata = config(vq3d, "metadata.json")
+    change(metadata)
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+    with pytest.raises(ValueError, match="Failed validating"):
+        verify_metadata(
+            meta_file=str(tmp_path / "metadata.json"), filepath=str(vq3d / "configs" / "metadata.schema.json")
+        )
+
+
+def test_metadata_speaks_of_this_package_and_its_network(vq3d: Path) -> None:
+    metadata = config(vq3d, "metadata.json")
+    assert metadata["version"] in metadata["changelog"]
+    assert metadata["monai_version"] == "1.6.1"
+    shape = metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
+    stages = len(config(vq3d, "inference.json")["network_def"]["channels"])
+    assert shape == [f"{2**stages}*n"] * 3
+
+
+@pytest.mark.parametrize(("name", "n"), [("inference.json", 1), ("inference.json", 2), ("train.json", 2)])
+def test_the_network_takes_and_gives_what_the_metadata_says(vq3d: Path, name: str, n: int) -> None:
+    small = {"channels": [4, 4, 8, 8], "quantizer_options": {"num_codes": 16, "dim": 8}}
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(vq3d / "configs" / "metadata.json"),
+        config_file=str(vq3d / "configs" / name),
+        device="cpu",
+        n=n,
+        **(small if name == "train.json" else SMALL_NET),
+    )
+
+
+def test_a_network_of_two_channels_is_found_out(vq3d: Path) -> None:
+    with pytest.raises(ValueError, match="output channel number"):
+        verify_net_in_out(
+            net_id="network_def",
+            meta_file=str(vq3d / "configs" / "metadata.json"),
+            config_file=str(vq3d / "configs" / "inference.json"),
+            device="cpu",
+            **SMALL_NET,
+            **{"_meta_#network_data_format#outputs#pred#num_channels": 2},
+        )
+
+
+def test_an_exported_torchscript_loads_and_agrees(
+    vq3d: Path, tiny: dict[str, Any], tiny_run: Path, tmp_path: Path
+) -> None:
+    best = tiny_run / "checkpoints" / "last.pt"
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(best),
+        key_in_ckpt="network",
+        meta_file=str(vq3d / "configs" / "metadata.json"),
+        config_file=str(vq3d / "configs" / "inference.json"),
+        use_trace=True,
+        input_shape=[1, 1, 16, 16, 16],
+        **{"network_def#channels": tiny["channels"], "network_def#quantizer_options": tiny["quantizer_options"]},
+    )
+    network = trained(tiny_run)
+    image = torch.rand(2, 1, 16, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(image), network(image), atol=1e-5, rtol=0)
+
+
+def test_an_exported_program_loads_and_agrees(tiny_run: Path, tmp_path: Path) -> None:
+    network, image = trained(tiny_run), torch.rand(1, 1, 16, 16, 16)
+    torch.export.save(torch.export.export(network, (image,)), tmp_path / "model.pt2")
+    with torch.no_grad():
+        out = torch.export.load(tmp_path / "model.pt2").module()(image)
+        torch.testing.assert_close(out, network(image), atol=1e-5, rtol=0)
+
+
+def trained(run: Path) -> torch.nn.Module:
+    """The network of a run, in evaluation mode."""
+    content = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
+    network = build_network(**json.loads(content["about"])["network"])
+    network.load_state_dict(content["network"])
+    return network.eval()
+
+
+def test_evaluation_of_a_bundle_s_own_model_repeats_the_training_s_last_validation(
+    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "models").mkdir()
+    shutil.copy(tiny_run / "checkpoints" / "last.pt", tmp_path / "models" / "model.pt")
+    shutil.copytree(vq3d / "configs", tmp_path / "configs")
+    workflow = ConfigWorkflow(
+        [str(tmp_path / "configs" / name) for name in ("train.json", "evaluate.json")],
+        run_id="evaluating",
+        **{"cohort": str(tiny_cohort), **tiny},
+    )
+    workflow.initialize()
+    workflow.run()
+    metrics = workflow.parser.get_parsed_content("validate#evaluator").state.metrics
+    last = (tiny_run / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    logged = dict(zip(last[0].split(","), last[-1].split(","), strict=True))
+    for name in ("recon_loss", "vq_loss", "perplexity"):
+        assert metrics[name] == pytest.approx(float(logged[f"val/{name}"]), rel=1e-6)
+    assert not (tmp_path / "runs").exists()
