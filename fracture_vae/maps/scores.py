@@ -6,7 +6,7 @@ from fracture_vae.errors import InputError
 from fracture_vae.registry import SCORES
 
 TOP_FRACTION = 0.005
-"""Share of the valid voxels whose mean is the case score, fixed before anything is measured."""
+"""Share of an image's valid voxels whose mean is the case score, fixed before anything is measured."""
 
 
 @SCORES.add_def("l1", "absolute difference |x - x̂|, in units of the normalised intensity")
@@ -21,21 +21,25 @@ def l2(image: Tensor, reconstruction: Tensor) -> Tensor:
     return (image - reconstruction).square().mean(1, keepdim=True)
 
 
-def case_score(map_: Tensor, valid: Tensor, fraction: float = TOP_FRACTION) -> float:
-    """Return the mean of the largest ``fraction`` of a map's valid voxels (at least one).
+def case_score(map_: Tensor, valid: Tensor, region: Tensor, fraction: float = TOP_FRACTION) -> float:
+    """Return the mean of a map's largest values in ``region``, as many as ``fraction`` of the image's valid voxels.
+
+    The number of voxels follows from the image, not from the region, so that the same amount of tissue decides
+    however tightly a region is drawn; a smaller region counts whole.
 
     Args:
         map_: any shape, higher is more abnormal.
         valid: of the same shape, true where the map means anything.
+        region: of the same shape, true where the score is taken from; a part of ``valid``.
         fraction: in (0, 1].
 
     Raises:
-        InputError: when ``fraction`` is out of range or no voxel is valid.
+        InputError: when ``fraction`` is out of range or the region is empty.
     """
     if not 0 < fraction <= 1:
         raise InputError(f"top_fraction {fraction} must lie in (0, 1]")
-    values = map_[valid.bool()]
+    values = map_[region.bool()]
     if not len(values):
-        raise InputError("no voxel of the image lies inside its source's field of view")
-    count = max(1, round(fraction * len(values)))
-    return values.topk(count).values.mean().item()
+        raise InputError("no voxel to score: the image lies outside its source's field of view")
+    count = max(1, round(fraction * int(valid.bool().sum())))
+    return values.topk(min(count, len(values))).values.mean().item()

@@ -16,7 +16,7 @@ from torch import Tensor
 from fracture_vae import registry
 from fracture_vae.cohort.volumes import Stored, write_map
 from fracture_vae.errors import InputError, PartialFailure
-from fracture_vae.files import replacing, sha256, write_text
+from fracture_vae.files import replacing, require_folder, sha256, write_text
 from fracture_vae.maps.inference import Reconstructed
 from fracture_vae.maps.scores import TOP_FRACTION, case_score
 from fracture_vae.training.run_folder import now, versions
@@ -53,6 +53,7 @@ class MapWriter:
         npy: bool = False,
         top_fraction: float = TOP_FRACTION,
     ) -> None:
+        require_folder(output_dir)
         self.output_dir = Path(output_dir)
         self.score_name = score
         self.score = registry.get(registry.SCORES, score)
@@ -83,7 +84,7 @@ class MapWriter:
         if reconstruction is None or case.stored is None:
             raise InputError(case.error)
         error = self.score(case.image, reconstruction)
-        score = case_score(error, case.region, self.top_fraction)
+        score = case_score(error, case.valid, case.region, self.top_fraction)
         name = case.item["case_id"]
         unit = "normalised intensity"
         shown: dict[str, tuple[Tensor, str, float, float, type]] = {

@@ -32,8 +32,8 @@ class _Shown(NamedTuple):
 def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | None = None, cases: int = 6) -> Path:
     """Draw the highest and lowest scoring cases of each label among the maps in a folder, as a PNG.
 
-    Planes cut through the middle, where a crop's own vertebra is; truth may also lie in its neighbours. Sagittal and coronal planes are
-    drawn with superior up and the patient's front, respectively right, on the left; axial planes as seen from the
+    Planes cut through the middle, where a crop's own vertebra is; truth may also lie in its neighbours. Sagittal
+    and coronal planes are drawn with superior up and the patient's front, respectively right, on the left; axial planes as seen from the
     feet, front up and the patient's right on the left.
 
     Args:
