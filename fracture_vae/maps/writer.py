@@ -25,7 +25,7 @@ from fracture_vae.transforms import Preprocessing
 SCORES_FILE = "scores.csv"
 SCORE_COLUMNS = ("case_id", "patient_id", "level", "label", "fold", "score", "image", "error_map")
 CAVEAT = "research use only"
-DISPLAY_MAX = 0.5
+DISPLAY_MAX = 0.3
 """Upper end of the display range of residual maps, in units of the normalised intensity."""
 
 

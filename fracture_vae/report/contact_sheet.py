@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fracture_vae.cohort.manifest import read_cohort
+from fracture_vae.cohort.manifest import Case, read_cohort
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
 from fracture_vae.files import replacing
@@ -32,22 +32,22 @@ class _Shown(NamedTuple):
 def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | None = None, cases: int = 6) -> Path:
     """Draw the highest and lowest scoring cases of each label among the maps in a folder, as a PNG.
 
-    Planes cut through the middle, where a crop's own vertebra is; truth may also lie in its neighbours. Sagittal
-    and coronal planes are drawn with superior up and the patient's front, respectively right, on the left; axial planes as seen from the
-    feet, front up and the patient's right on the left.
+    Planes cut through the vertebral body where the cohort has vertebra masks, else through the middle; truth may
+    also lie in a vertebra's neighbours. Sagittal and coronal planes are drawn with superior up and the patient's
+    front, respectively right, on the left; axial planes as seen from the feet, front up, the patient's right left.
 
     Args:
         maps: a folder an inference wrote.
         out: the picture.
-        cohort: the cohort.csv, for the truth masks.
+        cohort: the cohort.csv, for the truth and vertebra masks.
         cases: how many.
 
     Raises:
         InputError: when there are no maps.
     """
     rows = _chosen(read_scores(Path(maps) / SCORES_FILE), cases)
-    masks = {case.case_id: case.mask for case in read_cohort(cohort).cases} if cohort else {}
-    shown = [_load(Path(maps), row, masks.get(row["case_id"])) for row in rows]
+    known = {case.case_id: case for case in read_cohort(cohort).cases} if cohort else {}
+    shown = [_load(Path(maps), row, known.get(row["case_id"])) for row in rows]
     figure = Figure(figsize=(2.0 * len(PLANES) * len(COLUMNS), 2.2 * len(shown) + 1.0), facecolor="black")
     grid = figure.add_gridspec(
         len(shown), len(PLANES) * len(COLUMNS), left=0.005, right=0.995, top=1 - 1.0 / (2.2 * len(shown) + 1.0),
@@ -89,17 +89,28 @@ def _ends(group: Sequence[dict[str, str]], count: int) -> list[dict[str, str]]:
     return [*group[:upper], *group[len(group) - (count - upper) :]]
 
 
-def _load(folder: Path, row: dict[str, str], mask: Path | None) -> _Shown:
+def _load(folder: Path, row: dict[str, str], case: Case | None) -> _Shown:
     def volume(kind: str) -> NDArray[np.float32]:
         return read_volume(folder / f"{row['case_id']}_{kind}.nii.gz", allow_constant=True).array
 
     reconstruction = volume("recon")
     image = reconstruction + volume("signed")
-    truth = read_volume(mask, allow_constant=True).array > 0 if mask is not None else None
+    truth = _mask(case.mask) if case else None
+    own = _mask(case.vertebra_mask) if case else None
     name = {"0": "normal", "1": "abnormal"}.get(row.get("label", ""), "unknown")
     title = f"{row['case_id']}  {name}  score {float(row['score']):.3f}"
-    i, j, k = (size // 2 for size in image.shape)
+    i, j, k = (size // 2 for size in image.shape) if own is None else _body(own)
     return _Shown(title, image, reconstruction, volume("error"), truth, (i, j, k))
+
+
+def _mask(path: Path | None) -> NDArray[np.bool_] | None:
+    return None if path is None else read_volume(path, allow_constant=True).array > 0
+
+
+def _body(own: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """Return a voxel in the vertebral body: the vertebra's median in R and S, its 70th percentile towards A."""
+    voxels = np.argwhere(own)
+    return int(np.median(voxels[:, 0])), int(np.percentile(voxels[:, 1], 70)), int(np.median(voxels[:, 2]))
 
 
 def _draw(axes: object, case: _Shown, column: str, plane: int) -> None:
