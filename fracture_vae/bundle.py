@@ -122,14 +122,22 @@ def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any])
     """Run ``run_id`` of a bundle as ``python -m monai.bundle run`` does.
 
     Raises:
-        InputError: for an override that names no key, before anything runs.
+        InputError: for an override that names no key, before anything runs; and what the bundle itself raises, out
+            of the errors MONAI wraps it in.
+        PartialFailure: likewise.
     """
     check_overrides(load(config_files), overrides)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
-        workflow = create_workflow(config_file=[str(file) for file in config_files], run_id=run_id, **overrides)
-    workflow.run()
-    workflow.finalize()
+        try:
+            workflow = create_workflow(config_file=[str(file) for file in config_files], run_id=run_id, **overrides)
+            workflow.run()
+            workflow.finalize()
+        except Exception as error:
+            known = known_cause(error)
+            if known is None:
+                raise
+            raise known from None
 
 
 def _workflow() -> ConfigWorkflow:

@@ -13,7 +13,7 @@ class InputError(ValueError):
 
 
 class PartialFailure(Exception):
-    """Some cases of many failed and the others were written; the command line lists them and exits with status 1.
+    """Some cases failed and the others were written; the command line lists them and exits with status 1.
 
     Args:
         failed: what failed, to why.
@@ -23,8 +23,11 @@ class PartialFailure(Exception):
     def __init__(self, failed: Mapping[str, str], written: int) -> None:
         self.failed = dict(failed)
         self.written = written
-        reasons = "".join(f"\n  {case}: {reason}" for case, reason in failed.items())
-        super().__init__(f"{len(failed)} case(s) failed, {written} written:{reasons}")
+        told = [f"{case}: {reason}" for case, reason in failed.items()]
+        if len(told) == 1:
+            super().__init__(f"{told[0]}; {written} other case(s) written" if written else told[0])
+        else:
+            super().__init__("\n  ".join([f"{len(told)} cases failed, {written} written:", *told]))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -43,5 +46,5 @@ def known_cause(error: BaseException | None) -> InputError | PartialFailure | No
 
 
 def exit_status(error: InputError | PartialFailure) -> int:
-    """Return the process's exit status for ``error``: 2 for bad input, 1 for a partial failure."""
-    return 2 if isinstance(error, InputError) else 1
+    """Return the process's exit status for ``error``: 2 for bad input, 1 where some cases of many failed."""
+    return 2 if isinstance(error, InputError) or not error.written else 1

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fracture_vae.errors import InputError
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -30,6 +32,20 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def require_folder(path: str | os.PathLike[str]) -> None:
+    """Require that ``path`` is a folder, or that one can be made there; makes nothing.
+
+    Raises:
+        InputError: when it, or what it would lie in, is a file or may not be written to.
+    """
+    place = Path(path).absolute()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"{path}: {there} is a file; give a folder")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{path}: {there} may not be written to; give another folder")
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

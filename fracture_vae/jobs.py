@@ -10,10 +10,10 @@ from fracture_vae import bundle as bundles
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.maps.cases import datalist
-from fracture_vae.maps.in_source import paste_error_maps
+from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
 from fracture_vae.training.checkpoints import FOLDER, LAST
-from fracture_vae.training.run_folder import META_FILE, new_run
+from fracture_vae.training.run_folder import META_FILE, discard_empty, new_run
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ def train_bundle(bundle: Path, fold: str, overlays: Sequence[Path], overrides: M
     configs = [_config(bundle, "train.json"), *overlays]
     config = bundles.load(configs)
     bundles.check_overrides(config, overrides)
+    if "fold" in overrides:
+        raise InputError("--set fold: the fold is given by --fold")
     if fold != "all":
         if not fold.isdigit():
             raise InputError(f"fold '{fold}': give a number, or all")
@@ -44,21 +46,26 @@ def train_bundle(bundle: Path, fold: str, overlays: Sequence[Path], overrides: M
 def _train_folds(
     configs: Sequence[Path], bundle: Path, config: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> None:
-    folds = open_cohort(config["cohort"]).folds
+    cohort = open_cohort(config["cohort"])
+    for fold in cohort.folds:
+        cohort.training(fold), cohort.validation(fold)
     given = dict(overrides)
     resume = given.pop("resume", None)
     if resume is not None and not Path(resume).is_dir():
         raise InputError(f"resume {resume}: no such run folder")
     project = Path(given.get("project_dir", bundle / "runs"))
     run = Path(resume or new_run(project, config["group"], given.get("run_name", "all_folds")))
-    for fold in folds:
-        folder = run / f"fold_{fold}"
-        if _finished(folder):
-            logger.info("fold %d is done: %s", fold, folder)
-            continue
-        goes_on = (folder / FOLDER / LAST).is_file()
-        placed = {"resume": str(folder)} if goes_on else {"run_dir": str(folder)}
-        bundles.run(configs, "training", {**given, **placed, "fold": fold})
+    try:
+        for fold in cohort.folds:
+            folder = run / f"fold_{fold}"
+            if _finished(folder):
+                logger.info("fold %d is done: %s", fold, folder)
+                continue
+            goes_on = (folder / FOLDER / LAST).is_file()
+            placed = {"resume": str(folder)} if goes_on else {"run_dir": str(folder)}
+            bundles.run(configs, "training", {**given, **placed, "fold": fold})
+    finally:
+        discard_empty(run)
 
 
 def infer_cases(
@@ -73,22 +80,41 @@ def infer_cases(
         InputError: for anything wrong with what was given.
         PartialFailure: when some cases failed; the others are written.
     """
-    failed: dict[str, str] = {}
-    written = 0
+    jobs: list[tuple[Path, dict[str, Any]]] = []
     items: list[dict[str, Any]] = []
     for found in find_models(model):
         config = _config(bundle or find_bundle(found, BUNDLES), "inference.json")
         overrides = {"checkpoint": str(found.path), "output_dir": str(output), **_as_trained(found), **settings}
-        items += _items({**bundles.load([config]), **overrides}, found)
+        own = _items({**bundles.load([config]), **overrides}, found)
+        _refuse_second_model(items, own, found)
+        items += own
+        jobs.append((config, overrides))
+    if in_source:
+        require_sources(items)
+    failed: dict[str, str] = {}
+    for config, overrides in jobs:
         try:
             bundles.run([config], "run", overrides)
         except PartialFailure as failure:
             failed |= failure.failed
-            written += failure.written
-    if in_source:
+    written = len(items) - len(failed)
+    if in_source and written:
         paste_error_maps(output, items)
     if failed:
         raise PartialFailure(failed, written)
+
+
+def _refuse_second_model(
+    items: Sequence[Mapping[str, Any]], more: Sequence[Mapping[str, Any]], model: ModelFile
+) -> None:
+    """Refuse a case that another fold's model runs over already: its maps would be overwritten."""
+    images = {item["image"] for item in items}
+    for item in more:
+        if item["image"] in images:
+            fold = model.path.parent.parent
+            raise InputError(
+                f"{item['image']}: a model of each fold would run over it; give one fold's, such as {fold}"
+            )
 
 
 def _as_trained(model: ModelFile) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from fracture_vae.cohort.manifest import HOLDOUT, Case, Cohort, assign_folds, re
 from fracture_vae.cohort.phantom import Fracture, simulate_spine
 from fracture_vae.cohort.volumes import write_nifti
 from fracture_vae.errors import InputError
+from fracture_vae.files import require_folder
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +104,10 @@ def make_cohort(folder: str | os.PathLike[str], plan: SyntheticCohort, processes
     vertebra lie beside cohort.csv.
 
     Raises:
-        InputError: when ``folder`` exists and is not empty.
+        InputError: when ``folder`` exists and is not empty, or is a file.
     """
     target = Path(folder).absolute()
+    require_folder(target)
     if target.exists() and any(target.iterdir()):
         raise InputError(f"{target}: not empty; give a new folder, or remove this one")
     target.parent.mkdir(parents=True, exist_ok=True)

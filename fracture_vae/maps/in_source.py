@@ -16,6 +16,26 @@ from fracture_vae.maps.paste import paste_into_source
 from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX, read_scores
 
 
+def require_sources(items: Sequence[Mapping[str, Any]]) -> None:
+    """Require that some of ``items`` were cropped from a scan, and that those scans are there.
+
+    Raises:
+        InputError: when not.
+    """
+    sources = [item["source_image"] for item in items if _has_source(item)]
+    if not sources:
+        raise InputError(
+            "--in-source needs a cohort whose rows have crop and source_image: make it with fracture-vae crop"
+        )
+    for source in sources:
+        if not Path(source).is_file():
+            raise InputError(f"{source}: no such file; --in-source needs the scans that the crops came from")
+
+
+def _has_source(item: Mapping[str, Any]) -> bool:
+    return bool(item.get("crop") and item.get("source_image"))
+
+
 def paste_error_maps(output_dir: str | Path, items: Sequence[dict[str, Any]]) -> list[Path]:
     """Write ``<source>_error.nii.gz`` and ``<source>_valid.nii.gz`` for every source the written crops came from.
 
@@ -27,18 +47,14 @@ def paste_error_maps(output_dir: str | Path, items: Sequence[dict[str, Any]]) ->
         The error maps written.
 
     Raises:
-        InputError: when no item was cropped from a source, or a source is missing or not the one cropped from.
+        InputError: when a source is missing or not the one cropped from.
     """
     folder = Path(output_dir)
     done = {row["case_id"] for row in read_scores(folder / "scores.csv")}
     by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for item in items:
-        if item.get("crop") and item.get("source_image") and item["case_id"] in done:
+        if _has_source(item) and item["case_id"] in done:
             by_source[item["source_image"]].append(item)
-    if not by_source:
-        raise InputError(
-            "--in-source needs a cohort whose rows have crop and source_image: make it with fracture-vae crop"
-        )
     names = _names(by_source)
     return [_paste(folder, names[source], source, cropped) for source, cropped in by_source.items()]
 

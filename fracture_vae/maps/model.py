@@ -80,4 +80,5 @@ def load_network(network: nn.Module, checkpoint: str | Path, device: torch.devic
 
 def describe(checkpoint: str | Path) -> dict[str, Any]:
     """Return what is written beside every map about the model: its file, hash and what it says of itself."""
-    return {"checkpoint": str(checkpoint), "sha256": sha256(checkpoint), **about(load(checkpoint))}
+    said = about(load(checkpoint))
+    return {"checkpoint": str(checkpoint), "sha256": sha256(checkpoint), **said}

@@ -58,13 +58,15 @@ class VQReconstruction(nn.Module):
     def forward(self, batch: Mapping[str, Tensor]) -> VQTerms:
         """Return the terms for ``batch["image"]`` of shape (B, C, *spatial) in [0, 1].
 
-        ``batch["valid"]`` (same shape, 1 inside the image, 0 in its padding), where given, restricts ``recon``.
+        ``batch["valid"]`` (same shape, 1 inside the image, 0 in its padding), where given, restricts ``recon``;
+        for ``structure`` both images are 0 outside it.
         """
         image = batch["image"]
         out = self.network.reconstruct(image)
         reconstruction = out.reconstruction.float()
-        recon = self._recon(reconstruction, image.float(), batch.get("valid"))
-        structure = self._structure(reconstruction, image.float())
+        valid = batch.get("valid")
+        recon = self._recon(reconstruction, image.float(), valid)
+        structure = self._structure(reconstruction, image.float(), valid)
         return VQTerms(recon + out.vq_loss + self.structure_weight * structure, recon, out.vq_loss, structure)
 
     def _recon(self, reconstruction: Tensor, image: Tensor, valid: Tensor | None) -> Tensor:
@@ -74,7 +76,9 @@ class VQReconstruction(nn.Module):
         axes = tuple(range(1, difference.dim()))
         return ((difference * valid).sum(axes) / valid.sum(axes)).mean()
 
-    def _structure(self, reconstruction: Tensor, image: Tensor) -> Tensor:
+    def _structure(self, reconstruction: Tensor, image: Tensor, valid: Tensor | None) -> Tensor:
+        if valid is not None:
+            reconstruction, image = reconstruction * valid, image * valid
         if self._ssim is not None:
             return self._ssim(reconstruction, image)
         if self.structure == "gradient":

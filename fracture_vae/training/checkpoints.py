@@ -4,6 +4,7 @@ Every file holds tensors and primitives only, is written whole or not at all, an
 """
 
 import json
+import math
 import os
 import pickle
 from collections.abc import Mapping
@@ -98,11 +99,13 @@ class Checkpoints:
         return {"network": self.network.state_dict(), "about": json.dumps({**self.about, "epoch": epoch})}
 
     def _save_best(self, evaluator: Engine, trainer: Engine) -> None:
-        entry = {
+        entry: dict[str, Any] = {
             "file": f"epoch_{trainer.state.epoch:04d}.pt",
             "epoch": trainer.state.epoch,
             "value": key_value(evaluator),
         }
+        if not math.isfinite(entry["value"]):
+            return
         ranked = sorted([*self.best, entry], key=lambda e: (e["value"], e["epoch"]))
         kept, dropped = ranked[: self.keep], ranked[self.keep :]
         if entry in kept:
@@ -137,6 +140,11 @@ class Checkpoints:
             raise RuntimeError("attach to a trainer before resuming")
         path = Path(run) / FOLDER / LAST
         content = load(path)
+        needed = {"network", "epoch", "iteration", "best", "rng", *(f"resume/{name}" for name in self.resumable)}
+        if missing := sorted(needed - set(content)):
+            raise InputError(
+                f"{path}: nothing to go on from, it has no '{missing[0]}'; give a run folder of this bundle"
+            )
         if content["epoch"] >= self._engine.state.max_epochs:
             raise InputError(f"{path}: already trained {content['epoch']} epochs; raise max_epochs to go on")
         load_state(self.network, content["network"], str(path))

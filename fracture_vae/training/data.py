@@ -50,6 +50,8 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
             arrays = list(loading)
         shapes = [array.shape for array in arrays]
         largest = multiple_of(np.max(shapes, axis=0).tolist(), multiple)
+        if size is not None and len(size) != len(largest):
+            raise InputError(f"size {list(size)}: give one number for each of the {len(largest)} axes, or null")
         self.size = multiple_of(size, multiple) if size else largest
         for case, shape in zip(self.data, shapes, strict=True):
             if any(have > room for have, room in zip(shape, self.size, strict=True)):
@@ -84,7 +86,7 @@ class BatchLoader:
 
     In training (``augmentation`` or ``shuffle`` given) every epoch is a new permutation and a last batch that is
     not full is left out, so that shapes never change; otherwise order is kept and every volume comes once. Its
-    state (one generator) is part of a resume checkpoint.
+    state (one generator, the same on every rank) is part of a resume checkpoint.
 
     Args:
         dataset: the volumes.
@@ -118,16 +120,19 @@ class BatchLoader:
         self.rank = rank
         self.world_size = world_size
         self._share = share
-        self._order = torch.Generator().manual_seed(seed)  # the same on every rank
-        self._draws = torch.Generator().manual_seed(seed + 1 + rank)
-        self._noise = torch.Generator(self.device).manual_seed(seed + 1 + rank)
+        self._epochs = torch.Generator().manual_seed(seed)
+        self._draws = torch.Generator()
+        self._noise = torch.Generator(self.device)
 
     def __len__(self) -> int:
         return self._share // self.batch_size if self.shuffle else -(-self._share // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         count = len(self.dataset)
-        order = torch.randperm(count, generator=self._order) if self.shuffle else torch.arange(count)
+        order = torch.randperm(count, generator=self._epochs) if self.shuffle else torch.arange(count)
+        seed = int(torch.randint(2**48, (), generator=self._epochs)) + self.rank
+        self._draws.manual_seed(seed)
+        self._noise.manual_seed(seed)
         mine = order[self.rank :: self.world_size].tolist()
         for step in range(len(self)):
             batch = self.dataset.batch(mine[step * self.batch_size : (step + 1) * self.batch_size])
@@ -144,10 +149,9 @@ class BatchLoader:
         return out
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the generators' states."""
-        return {name: getattr(self, f"_{name}").get_state() for name in ("order", "draws", "noise")}
+        """Return the generator's state."""
+        return {"epochs": self._epochs.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state``."""
-        for name in ("order", "draws", "noise"):
-            getattr(self, f"_{name}").set_state(state[name])
+        self._epochs.set_state(state["epochs"])

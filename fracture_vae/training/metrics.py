@@ -1,5 +1,6 @@
 """Epoch means of an objective's terms, as Ignite metrics, and which way they get better."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,5 +79,6 @@ def prepare_batch(
 
 
 def key_value(evaluator: Any) -> float:
-    """Return the key metric of an evaluator's last run."""
-    return float(evaluator.state.metrics[evaluator.state.key_metric_name])
+    """Return the key metric of an evaluator's last run, infinity where it is not a number."""
+    value = float(evaluator.state.metrics[evaluator.state.key_metric_name])
+    return math.inf if math.isnan(value) else value

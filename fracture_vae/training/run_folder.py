@@ -17,7 +17,7 @@ import torch
 
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.errors import InputError
-from fracture_vae.files import sha256, write_text
+from fracture_vae.files import require_folder, sha256, write_text
 
 PACKAGES = ("fracture-vae", "monai", "torch", "pytorch-ignite", "nibabel", "SimpleITK", "numpy", "scikit-image")
 META_FILE = "run_meta.json"
@@ -45,11 +45,12 @@ def new_run(project_dir: str | os.PathLike[str], group: str, name: str) -> str:
     """Make ``<project_dir>/<group>/<YYYYMMDD-NNN-name>/`` with the day's next number, and point ``latest`` at it.
 
     Raises:
-        InputError: when ``name`` is no plain folder name.
+        InputError: when ``name`` is no plain folder name, or ``project_dir`` cannot hold folders.
     """
     if not name or Path(name).name != name:
         raise InputError(f"run_name '{name}': give a plain name without '/'")
     parent = Path(project_dir).expanduser().resolve() / group
+    require_folder(parent)
     parent.mkdir(parents=True, exist_ok=True)
     today = date.today().strftime("%Y%m%d")
     number = 1 + max((int(folder.name[9:12]) for folder in parent.glob(f"{today}-[0-9][0-9][0-9]-*")), default=0)
@@ -73,6 +74,18 @@ def point_latest(parent: Path, run: Path) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         write_text(parent / "latest.txt", run.name + "\n")
+
+
+def discard_empty(run: Path) -> None:
+    """Remove ``run`` if nothing was written to it, and let ``latest`` lead to the run before."""
+    if any(run.iterdir()):
+        return
+    run.rmdir()
+    latest = run.parent / "latest"
+    if latest.is_symlink() and not latest.exists():
+        latest.unlink()
+        if runs := sorted(folder for folder in run.parent.iterdir() if folder.is_dir()):
+            point_latest(run.parent, runs[-1])
 
 
 def write_meta(

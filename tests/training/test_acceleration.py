@@ -1,0 +1,135 @@
+"""Which precision and whether to compile, and that a compiler's failure does not stop a training."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fracture_vae.errors import InputError
+from fracture_vae.objectives import VQTerms
+from fracture_vae.training import Accelerated, choose
+from fracture_vae.training import acceleration as module
+
+
+class Objective(nn.Module):
+    """A linear map whose terms show in which precision it ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Conv3d(1, 1, 1)
+        self.seen: list[torch.dtype] = []
+
+    def forward(self, batch: dict[str, Tensor]) -> VQTerms:
+        out = self.map(batch["image"])
+        self.seen.append(out.dtype)
+        mean = out.mean()
+        return VQTerms(mean, mean, mean, mean)
+
+
+BATCH = {"image": torch.rand(1, 1, 4, 4, 4)}
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_forced_precision_is_what_the_network_runs_in_and_terms_are_float32(
+    precision: str, dtype: torch.dtype
+) -> None:
+    objective = Objective()
+    out = Accelerated(objective, choose("cpu", precision, False))(BATCH)
+    assert objective.seen == [dtype]
+    assert all(term.dtype == torch.float32 for term in out)
+    assert isinstance(out, VQTerms)
+
+
+def test_precision_follows_what_the_processor_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native, precision in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(module, "_multiplies_bf16", lambda _, native=native: native)
+        assert choose("cpu", "auto", False).precision == precision
+
+
+@pytest.mark.parametrize(("switch", "compiled"), [(True, True), ("true", True), (False, False), ("false", False)])
+def test_a_forced_compilation_switch_holds_whatever_the_voxels(switch: Any, compiled: bool) -> None:
+    assert choose("cpu", "fp32", switch, voxels=1).compile is compiled
+    assert choose("cpu", "fp32", switch, voxels=1e12).compile is compiled
+
+
+def test_compilation_is_chosen_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "can_compile", lambda _: True)
+    assert not choose("cpu", "fp32", "auto", voxels=1e6).compile
+    assert choose("cpu", "fp32", "auto", voxels=1e9).compile
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert not choose("cpu", "fp32", "auto").compile
+    (tmp_path / "my-c++").write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / "my-c++").chmod(0o755)
+    monkeypatch.setenv("CXX", "my-c++")
+    assert choose("cpu", "fp32", "auto").compile
+
+
+def test_a_compilation_that_fails_is_told_and_training_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(function: Any, **options: Any) -> Any:
+        def fails(*args: Any) -> Any:
+            raise RuntimeError("no compiler found\nand a long story")
+
+        return fails
+
+    monkeypatch.setattr(torch, "compile", broken)
+    objective = Objective()
+    accelerated = Accelerated(objective, choose("cpu", "fp32", True)).train()
+    with caplog.at_level(logging.WARNING):
+        first = accelerated(BATCH)
+        second = accelerated(BATCH)
+    assert len(objective.seen) == 2
+    assert first.total.item() == second.total.item() == pytest.approx(objective(BATCH).total.item())
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == ["torch.compile failed, going on without: no compiler found"]
+
+
+def test_compiled_and_plain_agree_and_evaluation_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counting(function: Any, **options: Any) -> Any:
+        assert options["fullgraph"]
+
+        def run(*args: Any) -> Any:
+            calls.append(1)
+            return function(*args)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", counting)
+    accelerated = Accelerated(Objective(), choose("cpu", "fp32", True)).train()
+    trained = accelerated(BATCH).total
+    assert len(calls) == 1
+    assert accelerated.eval()(BATCH).total.item() == trained.item()
+    assert len(calls) == 1
+
+
+def test_weights_keep_their_values_and_owner() -> None:
+    objective = Objective()
+    weights = {name: value.clone() for name, value in objective.state_dict().items()}
+    accelerated = Accelerated(objective, choose("cpu", "fp32", False))
+    assert accelerated.module is objective
+    assert all(torch.equal(value, weights[name]) for name, value in objective.state_dict().items())
+    assert objective.map.weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("cpu", "fp16"), "precision 'fp16' is not one of auto, bf16, fp32"),
+        (("cpu", "fp32", "maybe"), "compile 'maybe' is not one of auto, true, false"),
+        (("gpu",), "device 'gpu' cannot be used here"),
+        (("cuda:97",), "device 'cuda:97' cannot be used here"),
+    ],
+)
+def test_unknown_values_are_refused(arguments: tuple[Any, ...], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        choose(*arguments)
