@@ -129,10 +129,10 @@ def cohort_new(folder: Path, labels: Path | None, folds: int, seed: int, out: Pa
 @click.option("--levels", default="T12,L1,L2", show_default=True, help="Consecutive levels from head to foot.")
 @click.option("--fractured", default=1 / 3, help="Share of the vertebrae broken in the folds. [default: 1/3]")
 @click.option("--fractured-holdout", default=0.5, show_default=True, help="The same in the hold-out.")
-@click.option("--folds", default=5, show_default=True)
+@click.option("--folds", default=5, show_default=True, help="Number of folds, by patient.")
 @click.option("--size", default=128, show_default=True, help="Edge of a crop in voxels.")
 @click.option("--spacing", default=1.0, show_default=True, help="Voxel size of a crop in mm.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Everything follows from it.")
 def cohort_synthetic(folder: Path, levels: str, **plan: Any) -> None:
     """Make a cohort of synthetic spines, some vertebrae broken, in FOLDER."""
     from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort

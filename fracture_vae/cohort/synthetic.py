@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -115,20 +116,32 @@ def make_cohort(folder: str | os.PathLike[str], plan: SyntheticCohort, processes
     try:
         count = plan.patients + plan.holdout
         pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-        with pool:
+        try:
             futures = [pool.submit(_make_patient, making, plan, index) for index in range(count)]
             made = [future.result() for future in tqdm(futures, "synthetic spines", unit="patient")]
+        finally:
+            pool.shutdown(cancel_futures=True)
         cases = [case for own in made for case in own]
         in_folds = [replace(c, fold=HOLDOUT) if _number(c) >= plan.patients else c for c in cases]
         write_cohort(making / "cohort.csv", assign_folds(in_folds, plan.folds, plan.seed))
         making.chmod(0o755)
-        if target.exists():
-            target.rmdir()
-        making.rename(target)
+        _settle(making, target)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
     return target / "cohort.csv"
+
+
+def _settle(making: Path, target: Path) -> None:
+    """Give the finished folder its name; where another process was faster, its cohort stays."""
+    with suppress(OSError):
+        target.rmdir()
+    try:
+        making.rename(target)
+    except OSError:
+        if not (target / "cohort.csv").is_file():
+            raise
+        shutil.rmtree(making)
 
 
 def planned_fractures(plan: SyntheticCohort, index: int) -> Mapping[str, Fracture]:
