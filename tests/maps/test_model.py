@@ -1,0 +1,88 @@
+"""Finding a model in a run folder, a checkpoint or a bundle, and the bundle that runs it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from fracture_vae.errors import InputError
+from fracture_vae.files import sha256
+from fracture_vae.maps.model import describe, find_bundle, find_models, load_network
+from fracture_vae.networks import build_network
+
+
+def test_a_run_folder_gives_its_best_model(tiny_run: Path) -> None:
+    best = json.loads((tiny_run / "checkpoints" / "best.json").read_text(encoding="utf-8"))[0]["file"]
+    for run in (tiny_run, tiny_run.parent / "latest"):
+        found = find_models(run)
+        assert [model.path.resolve() for model in found] == [tiny_run / "checkpoints" / best]
+        assert found[0].about["fold"] == 1
+
+
+def test_a_run_of_all_folds_gives_a_model_a_fold(tiny_folds: Path) -> None:
+    found = find_models(tiny_folds)
+    assert [model.about["fold"] for model in found] == [1, 2, 3]
+    assert [model.path.parent.parent.name for model in found] == ["fold_1", "fold_2", "fold_3"]
+
+
+def test_a_checkpoint_and_a_plain_state_dict_are_models(tiny_run: Path, tmp_path: Path) -> None:
+    last = tiny_run / "checkpoints" / "last.pt"
+    assert find_models(last)[0].about["epoch"] == 2
+    torch.save(torch.load(last, weights_only=True)["network"], tmp_path / "plain.pt")
+    assert find_models(tmp_path / "plain.pt")[0].about == {}
+
+
+def test_a_bundle_gives_its_own_model(tiny_run: Path, vq3d: Path, tmp_path: Path) -> None:
+    shutil.copytree(vq3d / "configs", tmp_path / "configs")
+    with pytest.raises(InputError, match=r"this bundle has no models/model\.pt; train it"):
+        find_models(tmp_path)
+    (tmp_path / "models").mkdir()
+    shutil.copy(tiny_run / "checkpoints" / "last.pt", tmp_path / "models" / "model.pt")
+    found = find_models(tmp_path)[0]
+    assert found.path == tmp_path / "models" / "model.pt"
+    assert find_bundle(found, Path("none")) == tmp_path.resolve()
+
+
+def test_the_bundle_of_a_run_is_the_copy_in_it_and_else_the_checkout_s(
+    tiny_run: Path, vq3d: Path, tmp_path: Path
+) -> None:
+    assert find_bundle(find_models(tiny_run)[0], vq3d.parent) == tiny_run / "bundle"
+    shutil.copy(tiny_run / "checkpoints" / "last.pt", tmp_path / "alone.pt")
+    alone = find_models(tmp_path / "alone.pt")[0]
+    assert find_bundle(alone, vq3d.parent) == vq3d
+    with pytest.raises(InputError, match=r"alone\.pt: no bundle found that runs it; pass --bundle"):
+        find_bundle(alone, tmp_path)
+
+
+def test_where_there_is_no_model_it_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such run folder, checkpoint or bundle"):
+        find_models(tmp_path / "none")
+    with pytest.raises(InputError, match="give a run folder, a checkpoint or a bundle"):
+        find_models(tmp_path)
+
+
+def test_a_loaded_network_is_the_one_saved_and_in_evaluation(tiny_run: Path) -> None:
+    last = tiny_run / "checkpoints" / "last.pt"
+    network = load_network(build_network(**find_models(last)[0].about["network"]), last, "cpu")
+    assert not network.training
+    saved = torch.load(last, weights_only=True)["network"]
+    assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())
+
+
+def test_what_is_said_of_a_model(tiny_run: Path, tmp_path: Path) -> None:
+    last = tiny_run / "checkpoints" / "last.pt"
+    said = describe(last)
+    assert said["checkpoint"] == str(last)
+    assert said["sha256"] == sha256(last)
+    assert said["bundle"] == "vq3d"
+    with pytest.raises(InputError, match="no such checkpoint"):
+        describe(tmp_path / "none.pt")
+
+
+def test_another_architecture_is_refused(tiny_run: Path, blob: Callable[..., Path]) -> None:
+    network = build_network("vqvae", channels=[4, 12], quantizer_options={"num_codes": 8, "dim": 8})
+    with pytest.raises(InputError, match=r"last\.pt: weights of another architecture"):
+        load_network(network, tiny_run / "checkpoints" / "last.pt", "cpu")
