@@ -29,7 +29,7 @@ PLAN = SyntheticCohort(
     size=64,
     spacing=2.0,
 )
-TRAINING = {"max_epochs": 40, "learning_rate": 0.001, "compile": "auto", "run_name": "demo", "val_interval": 2}
+TRAINING = {"max_epochs": 30, "learning_rate": 0.001, "compile": "auto", "run_name": "demo", "val_interval": 2}
 
 
 @click.command()

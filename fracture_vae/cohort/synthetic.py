@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fracture_vae.cohort.crop import crop_vertebrae
-from fracture_vae.cohort.manifest import HOLDOUT, Case, Cohort, assign_folds, read_cohort, write_cohort
+from fracture_vae.cohort.manifest import HOLDOUT, Case, Cohort, assign_folds, check_content, read_cohort, write_cohort
 from fracture_vae.cohort.phantom import Fracture, simulate_spine
 from fracture_vae.cohort.volumes import write_nifti
 from fracture_vae.errors import InputError
@@ -78,10 +78,12 @@ def open_cohort(path: str | os.PathLike[str] | None) -> Cohort:
     """Return the cohort at ``path``, or the small synthetic one, made on first use in the cache folder.
 
     Raises:
-        InputError: when the cohort is not sound.
+        InputError: when the cohort is not sound, or holds one image under two names.
     """
     if path is not None:
-        return read_cohort(path)
+        cohort = read_cohort(path)
+        check_content(cohort)
+        return cohort
     folder = cache_folder() / f"synthetic-{SMALL.size}-{SMALL.patients + SMALL.holdout}x{len(SMALL.levels)}-v1"
     if not (folder / "cohort.csv").is_file():
         logger.info("no cohort given: making a small synthetic one, once, in %s", folder)
