@@ -107,12 +107,19 @@ def make_cohort(folder: str | os.PathLike[str], plan: SyntheticCohort, processes
     vertebra lie beside cohort.csv.
 
     Raises:
-        InputError: when ``folder`` exists and is not empty, or is a file.
+        InputError: when ``folder`` exists and is not empty, or is a file; when too few patients would have a normal
+            vertebra to fill the folds.
     """
     target = Path(folder).absolute()
     require_folder(target)
     if target.exists() and any(target.iterdir()):
         raise InputError(f"{target}: not empty; give a new folder, or remove this one")
+    with_normal = sum(len(planned_fractures(plan, index)) < len(plan.levels) for index in range(plan.patients))
+    if with_normal < plan.folds:
+        raise InputError(
+            f"{with_normal} of {plan.patients} patients would have an unbroken vertebra, fewer than {plan.folds} folds;"
+            " ask for more patients, more levels or fewer folds"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

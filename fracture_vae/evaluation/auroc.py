@@ -35,12 +35,14 @@ def auroc(labels: NDArray[np.int_], scores: NDArray[np.float64]) -> float:
     The Mann-Whitney statistic U / (n₀ n₁) (Hanley & McNeil 1982).
 
     Raises:
-        InputError: when one of the labels is missing.
+        InputError: when one of the labels is missing, or a score is not a number.
     """
     positive = labels == 1
     n1, n0 = int(positive.sum()), int((~positive).sum())
     if n0 == 0 or n1 == 0:
         raise InputError(f"AUROC needs both labels; there are {n0} normal and {n1} abnormal cases")
+    if unknown := int(np.isnan(scores).sum()):
+        raise InputError(f"AUROC needs a score for every case; {unknown} are not a number")
     ranks = rankdata(scores)
     return float((ranks[positive].sum() - n1 * (n1 + 1) / 2) / (n0 * n1))
 
@@ -51,7 +53,7 @@ def patient_auroc(labels: Sequence[int], scores: Sequence[float], patients: Sequ
     Resamples without both labels are drawn again.
 
     Raises:
-        InputError: when one of the labels is missing.
+        InputError: when one of the labels is missing, or a score is not a number.
     """
     label, score = np.asarray(labels, dtype=np.int_), np.asarray(scores, dtype=np.float64)
     value = auroc(label, score)

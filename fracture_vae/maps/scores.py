@@ -21,6 +21,16 @@ def l2(image: Tensor, reconstruction: Tensor) -> Tensor:
     return (image - reconstruction).square().mean(1, keepdim=True)
 
 
+def require_fraction(fraction: float) -> None:
+    """Require a share in (0, 1].
+
+    Raises:
+        InputError: for any other.
+    """
+    if not 0 < fraction <= 1:
+        raise InputError(f"top_fraction {fraction} must lie in (0, 1]")
+
+
 def case_score(map_: Tensor, valid: Tensor, region: Tensor, fraction: float = TOP_FRACTION) -> float:
     """Return the mean of a map's largest values in ``region``, as many as ``fraction`` of the image's valid voxels.
 
@@ -36,8 +46,7 @@ def case_score(map_: Tensor, valid: Tensor, region: Tensor, fraction: float = TO
     Raises:
         InputError: when ``fraction`` is out of range or the region is empty.
     """
-    if not 0 < fraction <= 1:
-        raise InputError(f"top_fraction {fraction} must lie in (0, 1]")
+    require_fraction(fraction)
     values = map_[region.bool()]
     if not len(values):
         raise InputError("no voxel to score: the image lies outside its source's field of view")

@@ -18,7 +18,7 @@ from fracture_vae.cohort.volumes import Stored, write_map
 from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.files import replacing, require_folder, sha256, write_text
 from fracture_vae.maps.inference import Reconstructed
-from fracture_vae.maps.scores import TOP_FRACTION, case_score
+from fracture_vae.maps.scores import TOP_FRACTION, case_score, require_fraction
 from fracture_vae.training.run_folder import now, versions
 from fracture_vae.transforms import Preprocessing
 
@@ -54,6 +54,7 @@ class MapWriter:
         top_fraction: float = TOP_FRACTION,
     ) -> None:
         require_folder(output_dir)
+        require_fraction(top_fraction)
         self.output_dir = Path(output_dir)
         self.score_name = score
         self.score = registry.get(registry.SCORES, score)
