@@ -1,5 +1,6 @@
 """One case through the network: padded, reconstructed, cut back."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -22,16 +23,24 @@ class Reconstructed(NamedTuple):
 
 
 class PaddedInferer(Inferer):
-    """Centres the image in zeros up to a multiple of ``multiple``, runs the network, and cuts the result back."""
+    """Centres the image in zeros as training did, runs the network, and cuts the result back.
 
-    def __init__(self, multiple: int) -> None:
+    Args:
+        multiple: what the network's size must be a multiple of.
+        at_least: the size trained on, or None; a smaller image is centred in it. Convolutions see the end of a grid,
+            so a network trained on padded volumes reconstructs worse in a tighter grid (L1 a tenth higher, measured).
+    """
+
+    def __init__(self, multiple: int, at_least: Sequence[int] | None = None) -> None:
         super().__init__()
         self.multiple = multiple
+        self.at_least = at_least
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """Return ``network(inputs)`` for (B, C, *spatial) of any size."""
         shape = inputs.shape[2:]
-        target = multiple_of(shape, self.multiple)
+        least = self.at_least or shape
+        target = multiple_of([max(sizes) for sizes in zip(shape, least, strict=True)], self.multiple)
         place = centred(shape, target)
         pads = [(p.start, size - p.stop) for p, size in zip(place, target, strict=True)]
         padded = F.pad(inputs, [pad for pair in reversed(pads) for pad in pair])

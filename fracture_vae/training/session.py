@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -72,17 +72,18 @@ def voxels_seen(dataset: VolumeDataset, epochs: int) -> float:
 
 
 def about_model(
-    bundle_root: str, network: nn.Module, preprocessing: Preprocessing, cohort: Cohort, fold: int
+    bundle_root: str, network: nn.Module, preprocessing: Preprocessing, cohort: Cohort, fold: int, size: Sequence[int]
 ) -> dict[str, Any]:
-    """Return what a checkpoint says of itself: enough to rebuild the network and repeat the preprocessing."""
+    """Return what a checkpoint says of itself: enough to rebuild the network and repeat preprocessing and padding."""
     metadata_file = Path(bundle_root) / "configs" / "metadata.json"
     metadata = json.loads(metadata_file.read_text(encoding="utf-8")) if metadata_file.is_file() else {}
     return {
         "format": CHECKPOINT_FORMAT,
-        "bundle": Path(bundle_root).name,
+        "bundle": metadata.get("name", Path(bundle_root).name),
         "bundle_version": metadata.get("version", ""),
         "network": getattr(network, "definition", None),
         "preprocessing": asdict(preprocessing),
+        "size": list(size),
         "cohort": str(cohort.path),
         "cohort_sha256": sha256(cohort.path),
         "fold": fold,

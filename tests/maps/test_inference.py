@@ -28,6 +28,13 @@ def test_a_size_is_padded_to_the_multiple_and_cut_back(shape: list[int], multipl
     assert seen.sum().item() == pytest.approx(image.sum().item(), rel=1e-5)
 
 
+def test_an_image_smaller_than_those_trained_on_is_padded_as_they_were() -> None:
+    network, image = Remembers(), torch.ones(1, 1, 4, 20)
+    assert torch.equal(PaddedInferer(8, at_least=[16, 16])(image, network), image)
+    assert network.seen.shape[2:] == (16, 24)
+    assert network.seen[0, 0, :, 12].tolist() == [0] * 6 + [1] * 4 + [0] * 6
+
+
 def test_the_image_lies_in_the_middle_as_in_training() -> None:
     network = Remembers()
     PaddedInferer(8)(torch.ones(1, 1, 5, 8), network)
