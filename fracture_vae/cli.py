@@ -141,7 +141,7 @@ def cohort_synthetic(folder: Path, levels: str, **plan: Any) -> None:
 
 
 @main.command()
-@click.argument("bundle", type=FILE)
+@click.argument("bundle", type=FILE, required=False)
 @click.option("--cohort", "cohort_path", type=FILE, default=None, help="A cohort.csv; a synthetic one by default.")
 @click.option(
     "--fold", default="1", show_default=True, metavar="K|all", help="The fold that validates, or all in turn."
@@ -151,10 +151,12 @@ def cohort_synthetic(folder: Path, levels: str, **plan: Any) -> None:
 @click.option(
     "--config", "overlays", multiple=True, type=FILE, help="Further config merged over train.json. Repeatable."
 )
-@click.option("--resume", type=FILE, default=None, help="Run folder to go on with.")
+@click.option(
+    "--resume", type=FILE, default=None, help="Go on with this run folder, as it was started; no BUNDLE then."
+)
 @_set_option
 def train(
-    bundle: Path,
+    bundle: Path | None,
     cohort_path: Path | None,
     fold: str,
     project_dir: Path | None,
@@ -163,12 +165,19 @@ def train(
     resume: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train BUNDLE (a folder such as bundles/vq3d)."""
-    from fracture_vae.jobs import train_bundle
+    """Train BUNDLE (a folder such as bundles/vq3d), or go on with a run that stopped."""
+    from fracture_vae.jobs import resume_run, train_bundle
 
-    given = {"cohort": cohort_path, "project_dir": project_dir, "run_name": name, "resume": resume}
+    given = {"cohort": cohort_path, "project_dir": project_dir, "run_name": name}
     settings = {key: str(value) for key, value in given.items() if value is not None}
-    train_bundle(bundle, fold, overlays, {**settings, **_parse(overrides)})
+    if resume is not None:
+        if bundle is not None or settings or overlays:
+            raise click.UsageError("--resume goes on with a run as it was started: give it alone, or with --set")
+        resume_run(resume, _parse(overrides))
+    elif bundle is None:
+        raise click.UsageError("give a BUNDLE, such as bundles/vq3d, or --resume RUN")
+    else:
+        train_bundle(bundle, fold, overlays, {**settings, **_parse(overrides)})
 
 
 @main.command()

@@ -13,7 +13,7 @@ from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
 from fracture_vae.training.checkpoints import FOLDER, LAST
-from fracture_vae.training.run_folder import META_FILE, discard_empty, new_run
+from fracture_vae.training.run_folder import META_FILE, RESOLVED_CONFIG, discard_empty, new_run
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 def train_bundle(bundle: Path, fold: str, overlays: Sequence[Path], overrides: Mapping[str, Any]) -> None:
     """Train one fold of ``bundle``, or ``all`` of the cohort's in turn, in one run folder with a folder a fold.
 
-    ``overrides`` are ids of the config; ``resume`` among them names the run folder to go on with. Folds that are
-    done are not trained again.
+    ``overrides`` are ids of the config.
 
     Raises:
         InputError: for anything wrong with what was given, before training starts.
@@ -35,37 +34,60 @@ def train_bundle(bundle: Path, fold: str, overlays: Sequence[Path], overrides: M
     bundles.check_overrides(config, overrides)
     if "fold" in overrides:
         raise InputError("--set fold: the fold is given by --fold")
-    if fold != "all":
-        if not fold.isdigit():
-            raise InputError(f"fold '{fold}': give a number, or all")
+    if fold == "all":
+        settings = {**config, **overrides}
+        folds = _folds(settings["cohort"])
+        project = Path(overrides.get("project_dir", bundle / "runs"))
+        run = Path(new_run(project, settings["group"], overrides.get("run_name", "all_folds")))
+        try:
+            for number in folds:
+                placed = {"fold": number, "run_dir": str(run / f"fold_{number}")}
+                bundles.run(configs, "training", {**overrides, **placed})
+        finally:
+            discard_empty(run)
+    elif fold.isdigit():
         bundles.run(configs, "training", {**overrides, "fold": int(fold)})
-        return
-    _train_folds(configs, bundle, {**config, **overrides}, overrides)
+    else:
+        raise InputError(f"fold '{fold}': give a number, or all")
 
 
-def _train_folds(
-    configs: Sequence[Path], bundle: Path, config: Mapping[str, Any], overrides: Mapping[str, Any]
-) -> None:
-    cohort = open_cohort(config["cohort"])
-    for fold in cohort.folds:
-        cohort.training(fold), cohort.validation(fold)
-    given = dict(overrides)
-    resume = given.pop("resume", None)
-    if resume is not None and not Path(resume).is_dir():
-        raise InputError(f"resume {resume}: no such run folder")
-    project = Path(given.get("project_dir", bundle / "runs"))
-    run = Path(resume or new_run(project, config["group"], given.get("run_name", "all_folds")))
-    try:
-        for fold in cohort.folds:
-            folder = run / f"fold_{fold}"
-            if _finished(folder):
-                logger.info("fold %d is done: %s", fold, folder)
+def resume_run(run: Path, overrides: Mapping[str, Any]) -> None:
+    """Go on with a run that stopped, with the configuration it was started with.
+
+    Of a run of all folds, those done are left alone, the one that stopped goes on, and those missing are trained.
+
+    Raises:
+        InputError: when ``run`` is no run folder, or has nothing left to do.
+    """
+    folds = sorted(run.glob(f"fold_*/{RESOLVED_CONFIG}"))
+    if folds:
+        cohort = bundles.load([folds[0]])["cohort"]
+        for number in _folds(cohort):
+            folder = run / f"fold_{number}"
+            if _finished(folder) and not overrides:
+                logger.info("fold %d is done: %s", number, folder)
                 continue
-            goes_on = (folder / FOLDER / LAST).is_file()
-            placed = {"resume": str(folder)} if goes_on else {"run_dir": str(folder)}
-            bundles.run(configs, "training", {**given, **placed, "fold": fold})
-    finally:
-        discard_empty(run)
+            own = folder / RESOLVED_CONFIG
+            _go_on(own if own.is_file() else folds[0], folder, {**overrides, "fold": number})
+    elif (run / RESOLVED_CONFIG).is_file():
+        _go_on(run / RESOLVED_CONFIG, run, overrides)
+    else:
+        raise InputError(f"resume {run}: no run folder, it has no {RESOLVED_CONFIG}")
+
+
+def _go_on(config: Path, folder: Path, overrides: Mapping[str, Any]) -> None:
+    """Train in ``folder``: on from its last checkpoint, or from the start where it has none."""
+    has_checkpoint = (folder / FOLDER / LAST).is_file()
+    placed = {"resume": str(folder)} if has_checkpoint else {"run_dir": str(folder)}
+    bundles.run([config], "training", {**overrides, **placed})
+
+
+def _folds(cohort: str | None) -> tuple[int, ...]:
+    """Return the folds of a cohort all of which can train."""
+    table = open_cohort(cohort)
+    for fold in table.folds:
+        table.training(fold), table.validation(fold)
+    return table.folds
 
 
 def infer_cases(

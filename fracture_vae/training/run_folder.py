@@ -22,6 +22,7 @@ from fracture_vae.files import require_folder, sha256, write_text
 PACKAGES = ("fracture-vae", "monai", "torch", "pytorch-ignite", "nibabel", "SimpleITK", "numpy", "scikit-image")
 META_FILE = "run_meta.json"
 BUNDLE_COPY = "bundle"
+RESOLVED_CONFIG = "bundle/configs/resolved.json"
 """Folder in a run that holds the configs of the bundle that made it, so that the run explains itself."""
 
 
@@ -99,10 +100,12 @@ def write_meta(
     """Record how a run came about.
 
     ``run_meta.json`` holds the arguments, the resolved config, versions, git revision, data hashes and seed;
-    ``bundle/`` is a copy of the bundle's configs and licence.
+    ``bundle/`` is a copy of the bundle's configs and licence, with the resolved config among them: a run that is
+    resumed starts from that, wherever it is resumed.
     """
     if idist.get_rank() > 0:
         return
+    config = {**config, "cohort": str(cohort.path), "fold": fold}
     meta = {
         "started": now(),
         "arguments": sys.argv,
@@ -123,6 +126,7 @@ def write_meta(
         elif source.is_file():
             target.parent.mkdir(exist_ok=True)
             shutil.copy(source, target)
+    write_text(Path(run_dir) / RESOLVED_CONFIG, json.dumps(config, indent=2) + "\n")
 
 
 def now() -> str:

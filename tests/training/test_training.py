@@ -12,6 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fracture_vae.errors import InputError
+from fracture_vae.jobs import resume_run
 from fracture_vae.training import GradientClipping
 
 TERMS = {"recon_loss", "vq_loss", "total_loss", "perplexity", "codebook_usage"}
@@ -198,11 +199,25 @@ def test_all_folds_lie_in_one_run_folder_and_go_on_where_they_stopped(
     shutil.copytree(tiny_folds, run)
     shutil.rmtree(run / "fold_2")
     kept = (run / "fold_1" / "run_meta.json").read_bytes()
-    train(tmp_path / "new", "all", max_epochs=1, resume=str(run))
+    resume_run(run, {})
     assert (run / "fold_1" / "run_meta.json").read_bytes() == kept
     meta = json.loads((run / "fold_2" / "run_meta.json").read_text(encoding="utf-8"))
     assert meta["fold"] == 2
     assert "finished" in meta
+
+
+def test_a_run_goes_on_with_the_settings_it_was_started_with(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(tmp_path, max_epochs=1, learning_rate=0.5, final_learning_rate=0.5)
+    monkeypatch.chdir(tmp_path)
+    resume_run(run, {"max_epochs": 2})
+    assert [(row["epoch"], row["train/learning_rate"]) for row in rows(run)] == [("1", "0.5"), ("2", "0.5")]
+    (run / "checkpoints" / "last.pt").unlink()
+    resume_run(run, {})
+    assert [row["epoch"] for row in rows(run)] == ["1"], "without a checkpoint it starts again in its folder"
+    with pytest.raises(InputError, match="no run folder"):
+        resume_run(tmp_path, {})
 
 
 def test_all_folds_refuse_bad_settings_before_a_folder_is_made(train: Train, tmp_path: Path) -> None:
