@@ -78,7 +78,7 @@ def resume_run(run: Path, overrides: Mapping[str, Any]) -> None:
 def _go_on(config: Path, folder: Path, overrides: Mapping[str, Any]) -> None:
     """Train in ``folder``: on from its last checkpoint, or from the start where it has none."""
     has_checkpoint = (folder / FOLDER / LAST).is_file()
-    placed = {"resume": str(folder)} if has_checkpoint else {"run_dir": str(folder)}
+    placed = {"run_dir": str(folder), **({"resume": str(folder)} if has_checkpoint else {})}
     bundles.run([config], "training", {**overrides, **placed})
 
 

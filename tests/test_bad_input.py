@@ -56,8 +56,8 @@ def changed(value: float) -> Any:
 
 
 IMAGES: dict[str, tuple[str, Callable[[Path], Path], str]] = {
-    "truncated gzip": ("a.nii.gz", cut, "damaged or not a NIfTI"),
-    "text renamed": ("a.nii.gz", text, "damaged or not a NIfTI"),
+    "truncated gzip": ("a.nii.gz", cut, "copy or export it again"),
+    "text renamed": ("a.nii.gz", text, "copy or export it again"),
     "4D": ("a.nii.gz", lambda p: nifti(p, np.stack([GOOD, GOOD], 3)), "4D"),
     "NaN": ("a.nii.gz", lambda p: nifti(p, changed(np.nan)), "1 voxels are NaN or infinite"),
     "Inf": ("a.nii.gz", lambda p: nifti(p, changed(np.inf)), "1 voxels are NaN or infinite"),

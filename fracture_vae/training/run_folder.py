@@ -22,8 +22,9 @@ from fracture_vae.files import require_folder, sha256, write_text
 PACKAGES = ("fracture-vae", "monai", "torch", "pytorch-ignite", "nibabel", "SimpleITK", "numpy", "scikit-image")
 META_FILE = "run_meta.json"
 BUNDLE_COPY = "bundle"
-RESOLVED_CONFIG = "bundle/configs/resolved.json"
 """Folder in a run that holds the configs of the bundle that made it, so that the run explains itself."""
+RESOLVED_CONFIG = f"{BUNDLE_COPY}/configs/resolved.json"
+"""Where in a run the config it ran with is, overrides in place."""
 
 
 def run_folder(
@@ -105,7 +106,7 @@ def write_meta(
     """
     if idist.get_rank() > 0:
         return
-    config = {**config, "cohort": str(cohort.path), "fold": fold}
+    config = {**config, "cohort": str(cohort.path), "fold": fold, "resume": None}
     meta = {
         "started": now(),
         "arguments": sys.argv,
@@ -119,14 +120,18 @@ def write_meta(
         "data": {str(case.image): sha256(case.image) for case in (*cohort.training(fold), *cohort.validation(fold))},
     }
     write_text(Path(run_dir) / META_FILE, json.dumps(meta, indent=2) + "\n")
-    for part in ("configs", "LICENSE", "docs"):
-        source, target = Path(bundle_root) / part, Path(run_dir) / BUNDLE_COPY / part
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        elif source.is_file():
-            target.parent.mkdir(exist_ok=True)
-            shutil.copy(source, target)
+    copy = Path(run_dir) / BUNDLE_COPY
+    if not (copy.exists() and copy.samefile(bundle_root)):
+        _copy_bundle(Path(bundle_root), copy)
     write_text(Path(run_dir) / RESOLVED_CONFIG, json.dumps(config, indent=2) + "\n")
+
+
+def _copy_bundle(bundle: Path, copy: Path) -> None:
+    for part in ("configs", "docs"):
+        if (bundle / part).is_dir():
+            shutil.copytree(bundle / part, copy / part, dirs_exist_ok=True)
+    if (bundle / "LICENSE").is_file():
+        shutil.copy(bundle / "LICENSE", copy)
 
 
 def now() -> str:

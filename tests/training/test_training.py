@@ -215,7 +215,7 @@ def test_a_run_goes_on_with_the_settings_it_was_started_with(
     assert [(row["epoch"], row["train/learning_rate"]) for row in rows(run)] == [("1", "0.5"), ("2", "0.5")]
     (run / "checkpoints" / "last.pt").unlink()
     resume_run(run, {})
-    assert [row["epoch"] for row in rows(run)] == ["1"], "without a checkpoint it starts again in its folder"
+    assert [row["epoch"] for row in rows(run)] == ["1", "2"], "without a checkpoint it starts again in its folder"
     with pytest.raises(InputError, match="no run folder"):
         resume_run(tmp_path, {})
 

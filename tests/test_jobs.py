@@ -1,0 +1,72 @@
+"""Jobs: which configs run, and that a run goes on as the run it was."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fracture_vae.errors import InputError
+from fracture_vae.jobs import infer_cases, resume_run, train_bundle
+from fracture_vae.maps.model import find_bundle, find_models
+from fracture_vae.maps.writer import read_scores
+
+
+def test_a_resumed_run_s_model_still_belongs_to_its_bundle(tiny_run: Path, vq3d: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    resume_run(run, {"max_epochs": 3})
+    said = json.loads(torch.load(run / "checkpoints" / "last.pt", weights_only=True)["about"])
+    assert (said["bundle"], said["epoch"], said["fold"]) == ("vq3d", 3, 1)
+    shutil.copy(run / "checkpoints" / "last.pt", tmp_path / "alone.pt")
+    assert find_bundle(find_models(tmp_path / "alone.pt")[0], vq3d.parent) == vq3d
+
+
+def test_a_resumed_run_is_the_interrupted_bundle_s_twin_to_the_last_bit(
+    train: Callable[..., Path], tiny_run: Path, tmp_path: Path
+) -> None:
+    settings = {"lr_schedule": "constant", "max_epochs": 3}
+    whole = train(tmp_path / "whole", **settings)
+    part = train(tmp_path / "part", **{**settings, "max_epochs": 2})
+    resume_run(part, {"max_epochs": 3})
+    first, second = (torch.load(run / "checkpoints" / "last.pt", weights_only=True) for run in (whole, part))
+    assert all(torch.equal(value, second["network"][name]) for name, value in first["network"].items())
+
+
+def test_a_bundle_can_be_anybody_s(vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tmp_path: Path) -> None:
+    shutil.copytree(vq3d / "configs", tmp_path / "mine" / "configs")
+    train_bundle(tmp_path / "mine", "2", [], {"cohort": str(tiny_cohort), **tiny})
+    run = (tmp_path / "mine" / "runs" / "vq3d" / "latest").resolve()
+    assert run.name.endswith("-fold2")
+    infer_cases(run, tmp_path / "out", {"cohort": str(tiny_cohort), "device": "cpu"})
+    assert [row["fold"] for row in read_scores(tmp_path / "out" / "scores.csv")] == ["2"] * 3
+
+
+def test_an_overlay_is_merged_over_the_training(
+    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.json").write_text(json.dumps({"max_epochs": 1, "run_name": "overlaid"}), encoding="utf-8")
+    settings = {name: value for name, value in tiny.items() if name != "max_epochs"}
+    given = {"cohort": str(tiny_cohort), "project_dir": str(tmp_path), **settings}
+    train_bundle(vq3d, "1", [tmp_path / "mine.json"], given)
+    run = (tmp_path / "vq3d" / "latest").resolve()
+    assert run.name.endswith("-overlaid")
+    assert len((run / "metrics.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_preprocessing_and_network_of_an_inference_are_the_checkpoint_s_unless_said_otherwise(
+    train: Callable[..., Path], tiny_cohort: Path, tmp_path: Path
+) -> None:
+    run = train(tmp_path, max_epochs=1, intensity="percentile", percentiles=[2, 98])
+    infer_cases(run, tmp_path / "a", {"cohort": str(tiny_cohort), "device": "cpu"})
+    infer_cases(run, tmp_path / "b", {"cohort": str(tiny_cohort), "device": "cpu", "percentiles": [0, 100]})
+    said = [json.loads((tmp_path / name / "p10.json").read_text(encoding="utf-8"))["preprocessing"] for name in "ab"]
+    assert [(p["intensity"], p["percentiles"]) for p in said] == [("percentile", [2, 98]), ("percentile", [0, 100])]
+
+
+def test_what_is_no_bundle_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not a bundle, it has no configs/train\.json; give a folder such as"):
+        train_bundle(tmp_path, "1", [], {})
