@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,7 @@ def test_tensorboard_has_the_same_values_and_the_slices(tiny_run: Path) -> None:
 def test_a_resumed_run_s_tensorboard_shows_every_epoch_once(train: Train, tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
+    time.sleep(1.1)  # TensorBoard orders event files by the second they were begun in
     train(tmp_path, resume=str(run), max_epochs=4)
     events = EventAccumulator(str(run / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("val/recon_loss")] == [1, 2, 3, 4]
