@@ -105,10 +105,7 @@ def test_each_sample_has_its_own_parameters_and_a_seed_repeats_them():
 
 def test_zero_probabilities_draw_the_identity():
     off = AugmentConfig(
-        **{
-            f"{name}_prob": 0.0
-            for name in ("flip", "rotate", "translate", "scale", "noise", "brightness", "contrast")
-        }
+        **{f"{name}_prob": 0.0 for name in ("flip", "rotate", "translate", "scale", "noise", "brightness", "contrast")}
     )
     drawn = draw(off, 8, torch.Generator().manual_seed(0))
     volume = smooth_volume((8, 8, 8)).expand(8, -1, -1, -1, -1).clone()

@@ -42,9 +42,7 @@ def test_impossible_settings_fail_in_the_constructor(options):
         Preprocessing(**options)
 
 
-@given(
-    hnp.arrays(np.float32, hnp.array_shapes(min_dims=3, max_dims=3, max_side=9), elements=st.floats(0, 1, width=32))
-)
+@given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=3, max_dims=3, max_side=9), elements=st.floats(0, 1, width=32)))
 def test_padding_to_a_multiple_and_cutting_back_is_the_identity(array):
     shape = multiple_of(array.shape, 16)
     padded = pad_to(array, shape)
