@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fracture_vae import bundle as bundles
+from fracture_vae.cohort.manifest import read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.maps.cases import datalist
@@ -111,6 +112,8 @@ def infer_cases(
         _refuse_second_model(items, own, found)
         items += own
         jobs.append((config, overrides))
+    if len(jobs) > 1 and settings.get("cohort"):
+        _warn_of_missing_folds(settings["cohort"], items)
     if in_source:
         require_sources(items)
     failed: dict[str, str] = {}
@@ -124,6 +127,16 @@ def infer_cases(
         paste_error_maps(output, items)
     if failed:
         raise PartialFailure(failed, written)
+
+
+def _warn_of_missing_folds(cohort: str, items: Sequence[Mapping[str, Any]]) -> None:
+    """Say which folds of the cohort no model has validated, because training stopped before them."""
+    covered = {item["fold"] for item in items}
+    missing = [str(fold) for fold in read_cohort(cohort).folds if str(fold) not in covered]
+    if missing:
+        logger.warning(
+            "no model for fold %s yet: its cases get no maps (fracture-vae train --resume)", ", ".join(missing)
+        )
 
 
 def _refuse_second_model(

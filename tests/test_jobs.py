@@ -70,3 +70,14 @@ def test_preprocessing_and_network_of_an_inference_are_the_checkpoint_s_unless_s
 def test_what_is_no_bundle_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not a bundle, it has no configs/train\.json; give a folder such as"):
         train_bundle(tmp_path, "1", [], {})
+
+
+def test_a_fold_not_trained_yet_is_told_and_the_others_are_mapped(
+    tiny_folds: Path, tiny_cohort: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_folds, run)
+    shutil.rmtree(run / "fold_2" / "checkpoints")
+    infer_cases(run, tmp_path / "maps", {"cohort": str(tiny_cohort)})
+    assert any("no model for fold 2 yet" in message for message in caplog.messages)
+    assert {row["fold"] for row in read_scores(tmp_path / "maps" / "scores.csv")} == {"1", "3"}
