@@ -47,7 +47,7 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> di
             f"{path}: needs unsafe loading (it holds more than tensors and numbers) or is no checkpoint; "
             "save its state_dict alone and use that"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # damaged bytes lead the unpickler into whatever they spell, IndexError among them
         raise InputError(f"{path}: damaged, or no checkpoint of PyTorch's; copy or train it again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a checkpoint; save a state_dict")
