@@ -1,6 +1,7 @@
 """The reconstruction benchmark's arithmetic, by hand on made-up volumes."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from tools.benchmarks.reconstruction import (
     PCA,
     SETTINGS,
     VQ,
+    add_to_report,
     codebook_use,
     compare,
     run_task,
@@ -133,6 +135,13 @@ def test_the_codebooks_use_is_the_last_epochs(tmp_path: Path) -> None:
         "training": {"used": 0.95, "perplexity": 100},
         "held_out": {"used": 0.9, "perplexity": 80},
     }
+
+
+def test_a_tasks_figures_are_added_to_the_report_beside_the_others(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    for task, figures in (("a", {"x": 1}), ("b", {"x": 2}), ("a", {"x": 3})):
+        add_to_report(report, task, figures)
+    assert json.loads(report.read_text()) == {"a": {"x": 3}, "b": {"x": 2}}
 
 
 @pytest.fixture

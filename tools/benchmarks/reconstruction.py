@@ -260,23 +260,22 @@ def machine() -> dict[str, Any]:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--monai", is_flag=True, help="Also train MONAI's VQVAE for as long.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep cohorts, runs and maps in this new folder.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON file to write.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON file to write, or to add to.")
 def main(
     data: Path, task: str, seconds: float, fold: int, seed: int, monai: bool, keep: Path | None, out: Path
 ) -> None:
-    tasks: dict[str, Any] = {}
-    report = {
-        "machine": machine(),
-        "versions": versions(),
-        "git_revision": git_revision(),
-        "seed": seed,
-        "tasks": tasks,
-    }
+    record = {"machine": machine(), "versions": versions(), "git_revision": git_revision(), "seed": seed}
     with tempfile.TemporaryDirectory() as temporary:
         for name in TASKS if task == "all" else (task,):
-            tasks[name] = run_task(name, data, (keep or Path(temporary)) / name, seconds, fold, seed, monai)
-            click.echo(f"\n{name}: {table(tasks[name])}\n")
-    write_text(out, json.dumps(report, indent=2) + "\n")
+            figures = run_task(name, data, (keep or Path(temporary)) / name, seconds, fold, seed, monai)
+            click.echo(f"\n{name}: {table(figures)}\n")
+            add_to_report(out, name, {**record, **figures})
+
+
+def add_to_report(out: Path, task: str, figures: Mapping[str, Any]) -> None:
+    """Write the figures of ``task`` to the JSON file ``out``; those of other tasks in it stay."""
+    there = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+    write_text(out, json.dumps({**there, task: figures}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
