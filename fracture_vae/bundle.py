@@ -127,6 +127,8 @@ def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any])
         PartialFailure: likewise.
     """
     check_overrides(load(config_files), overrides)
+    # MONAI passes over an override that is None; as an expression it is taken
+    overrides = {key: "$None" if value is None else value for key, value in overrides.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
         try:
@@ -135,9 +137,15 @@ def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any])
             workflow.finalize()
         except Exception as error:
             known = known_cause(error)
+            if known is None and isinstance(error.__cause__, TypeError | ValueError):
+                raise InputError(f"the bundle's settings do not fit: {_first_line(error.__cause__)}") from error
             if known is None:
                 raise
             raise known from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _workflow() -> ConfigWorkflow:

@@ -4,11 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fracture_vae import __version__
+
+if TYPE_CHECKING:
+    from fracture_vae.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
@@ -25,11 +28,20 @@ class _Commands(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except Exception as error:
-            known = known_cause(error)
+            known = known_cause(error) or _as_input_error(error)
             if known is None or ctx.params.get("debug"):
                 raise
             click.echo(f"Error: {known}", err=True)
             ctx.exit(exit_status(known))
+
+
+def _as_input_error(error: Exception) -> "InputError | None":
+    """Return a file or folder that cannot be used as bad input, naming it."""
+    from fracture_vae.errors import InputError
+
+    if isinstance(error, OSError) and error.filename is not None:
+        return InputError(f"{error.filename}: {error.strerror}; give another file or folder")
+    return None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -109,17 +121,46 @@ def cohort() -> None:
 @cohort.command("new")
 @click.argument("folder", type=FILE)
 @click.option("--labels", type=FILE, default=None, help="CSV with case_id or image, and label (0 normal, 1 abnormal).")
+@click.option("--masks", type=FILE, default=None, help="Folder of voxel truths, files named as the volumes.")
 @click.option("--folds", default=5, show_default=True, help="Number of folds, by patient.")
 @click.option("--seed", default=0, show_default=True, help="Of the assignment to folds.")
 @click.option("--out", type=FILE, default=None, help="The table to write. [default: FOLDER/cohort.csv]")
-def cohort_new(folder: Path, labels: Path | None, folds: int, seed: int, out: Path | None) -> None:
+def cohort_new(folder: Path, labels: Path | None, masks: Path | None, folds: int, seed: int, out: Path | None) -> None:
     """List the volumes (.nii, .nii.gz, .npy) below FOLDER in a cohort.csv."""
     from fracture_vae.cohort.folder import cohort_from_folder
     from fracture_vae.cohort.manifest import read_cohort
 
-    path = cohort_from_folder(folder, labels, k=folds, seed=seed, out=out)
+    path = cohort_from_folder(folder, labels, masks=masks, k=folds, seed=seed, out=out)
     table = read_cohort(path)
+    if labels is None:
+        click.echo("no labels given: every volume is taken for normal", err=True)
     click.echo(f"{len(table.cases)} cases in folds {', '.join(map(str, table.folds))}: {path}")
+
+
+@cohort.command("export")
+@click.argument("table", type=FILE)
+@click.argument("datalist", type=FILE)
+def cohort_export(table: Path, datalist: Path) -> None:
+    """Write cohort.csv TABLE as a MONAI DATALIST (JSON with training, by fold, and testing)."""
+    from fracture_vae.cohort.datalist import to_datalist
+    from fracture_vae.cohort.manifest import read_cohort
+    from fracture_vae.files import write_text
+
+    content = to_datalist(read_cohort(table), datalist.absolute().parent)
+    write_text(datalist, json.dumps(content, indent=2) + "\n")
+    click.echo(datalist)
+
+
+@cohort.command("import")
+@click.argument("datalist", type=FILE)
+@click.argument("table", type=FILE)
+def cohort_import(datalist: Path, table: Path) -> None:
+    """Write a MONAI DATALIST (JSON) as a cohort.csv TABLE."""
+    from fracture_vae.cohort.datalist import from_datalist
+    from fracture_vae.cohort.manifest import write_cohort
+
+    write_cohort(table, from_datalist(datalist))
+    click.echo(table)
 
 
 @cohort.command("synthetic")
@@ -143,9 +184,7 @@ def cohort_synthetic(folder: Path, levels: str, **plan: Any) -> None:
 @main.command()
 @click.argument("bundle", type=FILE, required=False)
 @click.option("--cohort", "cohort_path", type=FILE, default=None, help="A cohort.csv; a synthetic one by default.")
-@click.option(
-    "--fold", default="1", show_default=True, metavar="K|all", help="The fold that validates, or all in turn."
-)
+@click.option("--fold", default=None, metavar="K|all", help="The fold that validates, or all in turn. [default: 1]")
 @click.option("--project-dir", type=FILE, default=None, help="Where the run folder goes. [default: BUNDLE/runs]")
 @click.option("--name", default=None, help="Last part of the run folder's name.")
 @click.option(
@@ -158,7 +197,7 @@ def cohort_synthetic(folder: Path, levels: str, **plan: Any) -> None:
 def train(
     bundle: Path | None,
     cohort_path: Path | None,
-    fold: str,
+    fold: str | None,
     project_dir: Path | None,
     name: str | None,
     overlays: tuple[Path, ...],
@@ -171,13 +210,13 @@ def train(
     given = {"cohort": cohort_path, "project_dir": project_dir, "run_name": name}
     settings = {key: str(value) for key, value in given.items() if value is not None}
     if resume is not None:
-        if bundle is not None or settings or overlays:
+        if bundle is not None or settings or overlays or fold is not None:
             raise click.UsageError("--resume goes on with a run as it was started: give it alone, or with --set")
         resume_run(resume, _parse(overrides))
     elif bundle is None:
         raise click.UsageError("give a BUNDLE, such as bundles/vq3d, or --resume RUN")
     else:
-        train_bundle(bundle, fold, overlays, {**settings, **_parse(overrides)})
+        train_bundle(bundle, fold or "1", overlays, {**settings, **_parse(overrides)})
 
 
 @main.command()
@@ -249,8 +288,9 @@ def plugins() -> None:
 
 
 def _parse(overrides: Sequence[str]) -> dict[str, Any]:
-    """Return ``key=value`` pairs with values read as JSON where they are JSON, else as text."""
-    pairs = {}
+    """Return ``key=value`` pairs; values are JSON, or Python's True, False and None, else text."""
+    words = {"True": True, "False": False, "None": None}
+    pairs: dict[str, Any] = {}
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -258,7 +298,7 @@ def _parse(overrides: Sequence[str]) -> dict[str, Any]:
         try:
             pairs[key] = json.loads(text)
         except json.JSONDecodeError:
-            pairs[key] = text
+            pairs[key] = words.get(text, text)
     return pairs
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
 from fracture_vae.training.checkpoints import FOLDER, LAST
 from fracture_vae.training.run_folder import META_FILE, RESOLVED_CONFIG, discard_empty, new_run
+from fracture_vae.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +40,8 @@ def train_bundle(bundle: Path, fold: str, overlays: Sequence[Path], overrides: M
     if fold == "all":
         settings = {**config, **overrides}
         folds = _folds(settings["cohort"])
-        project = Path(overrides.get("project_dir", bundle / "runs"))
-        run = Path(new_run(project, settings["group"], overrides.get("run_name", "all_folds")))
+        project = _plain(settings["project_dir"], str(bundle / "runs"))
+        run = Path(new_run(project, settings["group"], _plain(settings["run_name"], "all_folds")))
         try:
             for number in folds:
                 placed = {"fold": number, "run_dir": str(run / f"fold_{number}")}
@@ -60,6 +62,9 @@ def resume_run(run: Path, overrides: Mapping[str, Any]) -> None:
     Raises:
         InputError: when ``run`` is no run folder, or has nothing left to do.
     """
+    for key in ("fold", "cohort"):
+        if key in overrides:
+            raise InputError(f"--set {key}: a run goes on with the {key} it was started with")
     folds = sorted(run.glob(f"fold_*/{RESOLVED_CONFIG}"))
     if folds:
         cohort = bundles.load([folds[0]])["cohort"]
@@ -71,6 +76,8 @@ def resume_run(run: Path, overrides: Mapping[str, Any]) -> None:
             own = folder / RESOLVED_CONFIG
             _go_on(own if own.is_file() else folds[0], folder, {**overrides, "fold": number})
     elif (run / RESOLVED_CONFIG).is_file():
+        if _finished(run) and not overrides:
+            raise InputError(f"resume {run}: it is done; to train on, raise max_epochs or patience with --set")
         _go_on(run / RESOLVED_CONFIG, run, overrides)
     else:
         raise InputError(f"resume {run}: no run folder, it has no {RESOLVED_CONFIG}")
@@ -81,6 +88,11 @@ def _go_on(config: Path, folder: Path, overrides: Mapping[str, Any]) -> None:
     has_checkpoint = (folder / FOLDER / LAST).is_file()
     placed = {"run_dir": str(folder), **({"resume": str(folder)} if has_checkpoint else {})}
     bundles.run([config], "training", {**overrides, **placed})
+
+
+def _plain(value: str, otherwise: str) -> str:
+    """Return a setting's value, or ``otherwise`` where it is an expression (the bundle's default)."""
+    return otherwise if value.startswith("$") else value
 
 
 def _folds(cohort: str | None) -> tuple[int, ...]:
@@ -103,6 +115,8 @@ def infer_cases(
         InputError: for anything wrong with what was given.
         PartialFailure: when some cases failed; the others are written.
     """
+    if "output_dir" in settings:
+        raise InputError("--set output_dir: the folder is given by --output")
     jobs: list[tuple[Path, dict[str, Any]]] = []
     items: list[dict[str, Any]] = []
     for found in find_models(model):
@@ -114,6 +128,9 @@ def infer_cases(
         jobs.append((config, overrides))
     if len(jobs) > 1 and settings.get("cohort"):
         _warn_of_missing_folds(settings["cohort"], items)
+    for item in items:
+        if Path(item["image"]).absolute().parent == output.absolute():
+            raise InputError(f"{output}: holds {Path(item['image']).name}, an input; give another folder for the maps")
     if in_source:
         require_sources(items)
     failed: dict[str, str] = {}
@@ -153,7 +170,8 @@ def _refuse_second_model(
 
 
 def _as_trained(model: ModelFile) -> dict[str, Any]:
-    overrides: dict[str, Any] = dict(model.about.get("preprocessing", {}))
+    said = model.about.get("preprocessing", {})
+    overrides = {field.name: said[field.name] for field in fields(Preprocessing) if field.name in said}
     if model.about.get("network"):
         overrides["network_def"] = {"_target_": "fracture_vae.networks.build_network", **model.about["network"]}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in overrides.items()}

@@ -19,6 +19,8 @@ COMMANDS = [
     ["cohort"],
     ["cohort", "new"],
     ["cohort", "synthetic"],
+    ["cohort", "export"],
+    ["cohort", "import"],
     ["train"],
     ["infer"],
     ["sheet"],

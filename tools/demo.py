@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort
-from fracture_vae.errors import InputError
+from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.evaluation import patient_auroc
 from fracture_vae.jobs import infer_cases, train_bundle
 from fracture_vae.maps import read_scores
@@ -59,7 +59,7 @@ def demo(out: Path) -> None:
         infer_cases(run, maps, settings, in_source=True)
         click.echo("4/4  contact sheet")
         sheet = draw_contact_sheet(maps, out / "contact_sheet.png", cohort, cases=6)
-    except InputError as error:
+    except (InputError, PartialFailure) as error:
         raise click.ClickException(str(error)) from error
     _report(cohort, run, maps, sheet, time.monotonic() - began)
 

@@ -171,6 +171,8 @@ def _cut_off(own: NDArray[np.bool_]) -> bool:
 def _check_settings(size: tuple[int, int, int], spacing: float, hu_window: tuple[float, float]) -> None:
     if min(size) < 1 or not spacing > 0:
         raise InputError(f"size {size} and spacing {spacing} mm must be above 0")
+    if max(size) > 1024 or not 0.05 <= spacing <= 50 or not np.isfinite(hu_window).all():
+        raise InputError(f"size {size}, spacing {spacing} mm, HU window {hu_window}: no such crop; try 128 at 1 mm")
     if not hu_window[0] < hu_window[1]:
         raise InputError(f"HU window {hu_window[0]:g} to {hu_window[1]:g} is empty; give the lower end first")
 

@@ -21,8 +21,8 @@ from fracture_vae.errors import InputError, nearest
 from fracture_vae.files import write_text
 
 __all__ = [
-    "HOLDOUT", "Box", "Case", "Cohort", "assign_folds", "check_cases", "check_content", "read_cohort", "read_table",
-    "write_cohort",
+    "HOLDOUT", "Box", "Case", "Cohort", "assign_folds", "check_cases", "check_content", "pseudonym",
+    "read_cohort", "read_table", "write_cohort",
 ]  # fmt: skip
 
 
@@ -76,6 +76,11 @@ class Cohort:
         if not cases:
             raise InputError(f"{self.path}: {complaint}; check the columns 'label' and 'fold'")
         return tuple(cases)
+
+
+def pseudonym(patient_id: str) -> str:
+    """Return what stands for a patient in a checkpoint: the first 16 digits of the id's SHA-256."""
+    return hashlib.sha256(patient_id.encode()).hexdigest()[:16]
 
 
 def read_cohort(path: str | os.PathLike[str]) -> Cohort:

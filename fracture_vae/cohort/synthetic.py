@@ -3,6 +3,7 @@
 The small one that bundles fall back on is made once and kept in a cache folder.
 """
 
+import hashlib
 import logging
 import os
 import shutil
@@ -70,6 +71,8 @@ class SyntheticCohort:
                 raise InputError(f"{name} is {getattr(self, name)}; a share lies in [0, 1]")
 
 
+PHANTOM_VERSION = 1
+"""Raised when the same seed gives another spine, so that caches are made anew."""
 SMALL = SyntheticCohort()
 """What bundles train on when no cohort is given."""
 
@@ -84,7 +87,8 @@ def open_cohort(path: str | os.PathLike[str] | None) -> Cohort:
         cohort = read_cohort(path)
         check_content(cohort)
         return cohort
-    folder = cache_folder() / f"synthetic-{SMALL.size}-{SMALL.patients + SMALL.holdout}x{len(SMALL.levels)}-v1"
+    kind = hashlib.sha256(f"{SMALL} {PHANTOM_VERSION}".encode()).hexdigest()[:8]
+    folder = cache_folder() / f"synthetic-{kind}"
     if not (folder / "cohort.csv").is_file():
         logger.info("no cohort given: making a small synthetic one, once, in %s", folder)
         make_cohort(folder, SMALL)

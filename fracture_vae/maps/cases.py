@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fracture_vae.cohort.geometry import CropGeometry
-from fracture_vae.cohort.manifest import Case, Cohort, read_cohort
+from fracture_vae.cohort.manifest import Case, Cohort, pseudonym, read_cohort
 from fracture_vae.cohort.volumes import Stored, Volume, is_volume, read_volume, stem
 from fracture_vae.errors import InputError, nearest
-from fracture_vae.files import sha256
 from fracture_vae.transforms import Preprocessing
 
 SPLITS = ("auto", "validation", "test", "all")
@@ -38,13 +37,14 @@ class CaseDataset(Dataset[LoadedCase]):
     """The items of a datalist; a case that cannot be read becomes a :class:`LoadedCase` with its ``error``.
 
     Args:
-        data: dictionaries with ``image`` (path) and, optionally, ``case_id``, ``crop`` (JSON) and ``vertebra_mask``.
+        data: paths, or dictionaries with ``image`` (path) and, optionally, ``case_id``, ``crop`` (JSON) and
+            ``vertebra_mask``.
         preprocessing: maps stored values to [0, 1], as in training.
         score_margin: where a case has a ``vertebra_mask``, its score is taken from within this many millimetres of
             it, so that a broken neighbour in the same crop does not count; None takes the whole image.
     """
 
-    data: Sequence[Mapping[str, Any]]
+    data: Sequence[str | Mapping[str, Any]]
     preprocessing: Preprocessing
     score_margin: float | None = 5.0
 
@@ -52,7 +52,9 @@ class CaseDataset(Dataset[LoadedCase]):
         return len(self.data)
 
     def __getitem__(self, index: int) -> LoadedCase:
-        item = {"case_id": stem(self.data[index]["image"]), **self.data[index]}
+        given = self.data[index]
+        item = {"image": given} if isinstance(given, str) else given
+        item = {"case_id": stem(item["image"]), **item}
         try:
             volume = read_volume(item["image"])
             image = self.preprocessing(volume.array, str(item["image"]))
@@ -109,16 +111,19 @@ def datalist(
         dataset_dir: a folder of volumes.
         cohort: path of a cohort.csv.
         images: paths of single volumes.
-        split: ``validation`` (rows of ``fold``), ``test`` (the hold-out), ``all``; ``auto`` is ``validation`` for the
-            cohort the model was trained on, and ``all`` for any other.
+        split: ``validation`` (rows of ``fold``), ``test`` (the hold-out), ``all``; ``auto`` is ``validation`` for a
+            cohort that holds patients the model was trained on, and ``all`` for any other.
         fold: the fold of ``validation``, or None for the one the model names.
-        model: what the model says of itself: ``cohort_sha256`` and ``fold``.
+        model: what the model says of itself: ``trained_on`` and ``fold``.
 
     Raises:
-        InputError: when there is nothing to run over.
+        InputError: when there is nothing to run over, or a patient trained on is in the split asked for.
     """
     if split not in SPLITS:
         raise InputError(f"split '{split}' is not one of {', '.join(SPLITS)}{nearest(split, SPLITS)}")
+    given = [name for name, source in (("cohort", cohort), ("images", images), ("dataset_dir", dataset_dir)) if source]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} are given; run over one of them")
     if images:
         return [{"image": str(image)} for image in images]
     if cohort is not None:
@@ -132,8 +137,9 @@ def datalist(
 
 
 def _rows(cohort: Cohort, split: str, fold: int | None, model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    seen = {case.case_id for case in cohort.cases if pseudonym(case.patient_id) in model.get("trained_on", ())}
     if split == "auto":
-        split = "validation" if model.get("cohort_sha256") == sha256(cohort.path) else "all"
+        split = "validation" if seen else "all"
     if split == "validation":
         if fold is None:
             raise InputError("split validation needs the model's fold, which this checkpoint does not say: set fold")
@@ -142,6 +148,12 @@ def _rows(cohort: Cohort, split: str, fold: int | None, model: Mapping[str, Any]
         chosen = list(cohort.holdout())
     else:
         chosen = list(cohort.cases)
+    for case in chosen:
+        if split != "all" and case.case_id in seen:
+            raise InputError(
+                f"{cohort.path}: row {case.row}: the model was trained on patient '{case.patient_id}', who is in split "
+                f"{split} now; restore the folds, or set split to all"
+            )
     if not chosen:
         raise InputError(f"{cohort.path}: no row in split {split}{f' of fold {fold}' if split == 'validation' else ''}")
     return [_item(case) for case in chosen]

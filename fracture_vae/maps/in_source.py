@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from fracture_vae.cohort.geometry import CropGeometry
-from fracture_vae.cohort.volumes import read_volume, stem, write_map
+from fracture_vae.cohort.volumes import read_stored, read_volume, stem, write_map
 from fracture_vae.errors import InputError
-from fracture_vae.files import write_text
-from fracture_vae.maps.paste import paste_into_source
+from fracture_vae.files import sha256, write_text
+from fracture_vae.maps.paste import check_source, paste_into_source
 from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX, read_scores
 
 
@@ -27,9 +27,16 @@ def require_sources(items: Sequence[Mapping[str, Any]]) -> None:
         raise InputError(
             "--in-source needs a cohort whose rows have crop and source_image: make it with fracture-vae crop"
         )
-    for source in sources:
-        if not Path(source).is_file():
-            raise InputError(f"{source}: no such file; --in-source needs the scans that the crops came from")
+    by_source: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for item in items:
+        if _has_source(item):
+            if not Path(item["source_image"]).is_file():
+                raise InputError(f"{item['source_image']}: no such file; --in-source needs the scans cropped from")
+            by_source[item["source_image"]].append(item)
+            check_source(CropGeometry.from_json(item["crop"], item["case_id"]), read_stored(item["source_image"]))
+    taken = [*_names(by_source).values(), *(item["case_id"] for item in items)]
+    if repeated := [name for name in taken if taken.count(name) > 1]:
+        raise InputError(f"--in-source: two maps would be called {repeated[0]}; rename a scan or its case_id")
 
 
 def _has_source(item: Mapping[str, Any]) -> bool:
@@ -85,6 +92,11 @@ def _paste(folder: Path, name: str, source: str, cropped: Sequence[dict[str, Any
         cal_max=1,
         dtype=np.uint8,
     )
-    sidecar = {"source": source, "cases": [item["case_id"] for item in cropped], "notice": CAVEAT}
+    sidecar = {
+        "source": {"path": source, "sha256": sha256(source)},
+        "cases": [item["case_id"] for item in cropped],
+        "units": "as in the cases' own sidecars; 0 where no crop lies",
+        "notice": CAVEAT,
+    }
     write_text(folder / f"{name}.json", json.dumps(sidecar, indent=2) + "\n")
     return target

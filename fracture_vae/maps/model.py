@@ -33,7 +33,7 @@ def find_models(run: str | Path) -> list[ModelFile]:
     """
     path = Path(run)
     if path.is_file():
-        return [ModelFile(path, about(load(path)))]
+        return [ModelFile(path, about(load(path), str(path)))]
     if not path.is_dir():
         raise InputError(f"{path}: no such run folder, checkpoint or bundle")
     folds = sorted(path.glob("fold_*/checkpoints"), key=lambda folder: int(folder.parent.name.removeprefix("fold_")))
@@ -60,10 +60,29 @@ def find_bundle(model: ModelFile, bundles: Path) -> Path:
     raise InputError(f"{model.path}: no bundle found that runs it; pass --bundle, the folder above its configs/")
 
 
-def about(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a loaded checkpoint says of itself."""
-    said = json.loads(content["about"]) if "about" in content else {}
-    return dict(said)
+def about(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return what a loaded checkpoint says of itself; ``where`` names the file.
+
+    What it says becomes part of a bundle's config, so it may hold plain values only: nothing MONAI would evaluate.
+
+    Raises:
+        InputError: when it does not parse, or holds expressions, references or component names.
+    """
+    try:
+        said = json.loads(content.get("about", "{}"))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: what it says of itself is not JSON; it was not written by fracture-vae") from error
+    if not isinstance(said, dict) or not _is_plain(said):
+        raise InputError(f"{where}: what it says of itself holds code; do not use a checkpoint you do not trust")
+    return said
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(not key.startswith("_") and _is_plain(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return not (isinstance(value, str) and value.startswith(("$", "@", "%")))
 
 
 def load_network(network: nn.Module, checkpoint: str | Path, device: torch.device | str) -> nn.Module:
@@ -80,5 +99,5 @@ def load_network(network: nn.Module, checkpoint: str | Path, device: torch.devic
 
 def describe(checkpoint: str | Path) -> dict[str, Any]:
     """Return what is written beside every map about the model: its file, hash and what it says of itself."""
-    said = about(load(checkpoint))
+    said = about(load(checkpoint), str(checkpoint))
     return {"checkpoint": str(checkpoint), "sha256": sha256(checkpoint), **said}

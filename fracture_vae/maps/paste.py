@@ -51,7 +51,7 @@ def paste_into_source(
     total = np.zeros(stored.ras_shape, dtype=np.float32)
     weight = np.zeros(stored.ras_shape, dtype=np.float32)
     for array, geometry in maps:
-        _check_source(geometry, stored)
+        check_source(geometry, stored)
         _add(array, geometry, stored.ras_affine, total, weight)
     valid = weight > 0
     np.divide(total, weight, out=total, where=valid)
@@ -103,7 +103,12 @@ def _feather(coordinates: Sequence[NDArray[np.float64]], shape: Sequence[int]) -
     return np.where(inside, weight, 0).astype(np.float32)
 
 
-def _check_source(geometry: CropGeometry, stored: Stored) -> None:
+def check_source(geometry: CropGeometry, stored: Stored) -> None:
+    """Require that ``stored`` is the scan a crop was taken from.
+
+    Raises:
+        InputError: when its size or affine differs.
+    """
     same = geometry.source_shape == stored.shape and np.allclose(geometry.source_affine, stored.affine, atol=1e-3)
     if not same:
         raise InputError(f"{stored.path}: not the scan the crops came from (its size or affine differs); crop it again")

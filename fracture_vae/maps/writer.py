@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from torch import Tensor
@@ -23,7 +24,8 @@ from fracture_vae.training.run_folder import now, versions
 from fracture_vae.transforms import Preprocessing
 
 SCORES_FILE = "scores.csv"
-SCORE_COLUMNS = ("case_id", "patient_id", "level", "label", "fold", "score", "image", "error_map")
+SCORE_COLUMNS = ("case_id", "patient_id", "level", "label", "fold", "score", "image", "error_map", "model")
+KINDS = ("error", "signed", "recon", "valid")
 CAVEAT = "research use only"
 DISPLAY_MAX = 0.3
 """Upper end of the display range of residual maps, in units of the normalised intensity."""
@@ -64,11 +66,11 @@ class MapWriter:
         self.top_fraction = top_fraction
         self.written: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, str] = {}
+        self.forgotten: set[str] = set()
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._case)
-        engine.add_event_handler(Events.COMPLETED, self._table)
 
     def _case(self, engine: Engine) -> None:
         result: Reconstructed = engine.state.output
@@ -76,20 +78,41 @@ class MapWriter:
         try:
             if case_id in self.written:
                 raise InputError(f"{result.case.item['image']}: a second case called {case_id}; rename one")
+            self._refuse_another(case_id, result.case.item["image"])
             self.written[case_id] = self._write(result)
         except InputError as error:
             self.failed[f"{case_id} ({result.case.item['image']})"] = str(error)
+            if result.case.error:
+                self._forget(case_id)
+        self._table()
+
+    def _refuse_another(self, case_id: str, image: str) -> None:
+        """Refuse to replace the maps of another image of the same name."""
+        path = self.output_dir / SCORES_FILE
+        for row in read_scores(path) if path.is_file() else []:
+            if row["case_id"] == case_id and row.get("image", image) != image:
+                raise InputError(f"{image}: {path} has a case {case_id} of {row['image']}; give another output folder")
+
+    def _forget(self, case_id: str) -> None:
+        """Remove what an earlier inference left of a case that now failed: it would pass for this one's."""
+        for kind in KINDS:
+            for suffix in (".nii.gz", ".npy"):
+                (self.output_dir / f"{case_id}_{kind}{suffix}").unlink(missing_ok=True)
+        (self.output_dir / f"{case_id}.json").unlink(missing_ok=True)
+        self.forgotten.add(case_id)
 
     def _write(self, result: Reconstructed) -> dict[str, Any]:
         case, reconstruction = result
         if reconstruction is None or case.stored is None:
             raise InputError(case.error)
+        if not torch.isfinite(reconstruction).all():
+            raise InputError(f"{case.stored.path}: the model's reconstruction is not finite; its training diverged")
         error = self.score(case.image, reconstruction)
         score = case_score(error, case.valid, case.region, self.top_fraction)
         name = case.item["case_id"]
         unit = "normalised intensity"
         shown: dict[str, tuple[Tensor, str, float, float, type]] = {
-            "error": (error, f"{self.score_name} residual, {unit}", 0.0, DISPLAY_MAX, np.float32),
+            "error": (error, f"{self.score_name} residual of the {unit}", 0.0, DISPLAY_MAX, np.float32),
             "signed": (case.image - reconstruction, f"x - x^, {unit}", -DISPLAY_MAX, DISPLAY_MAX, np.float32),
             "recon": (reconstruction, f"reconstruction, {unit}", 0.0, 1.0, np.float32),
             "valid": (case.valid, "1 where the maps mean anything", 0.0, 1.0, np.uint8),
@@ -102,11 +125,17 @@ class MapWriter:
                 _write_npy(self.output_dir / f"{name}_{kind}.npy", array.astype(dtype))
         self._sidecar(case.item, case.stored, score)
         listed = {key: case.item.get(key, "") for key in SCORE_COLUMNS}
-        return {**listed, "score": f"{score:.6g}", "error_map": f"{name}_error.nii.gz"}
+        return {
+            **listed,
+            "score": f"{score:.6g}",
+            "error_map": f"{name}_error.nii.gz",
+            "model": self.model.get("sha256", "")[:12],
+        }
 
     def _sidecar(self, item: Mapping[str, Any], stored: Stored, score: float) -> None:
         content = {
             "case_id": item["case_id"],
+            "fold": item.get("fold", ""),
             "written": now(),
             "source": {"path": str(stored.path), "sha256": sha256(stored.path)},
             "crop": json.loads(item["crop"]) if item.get("crop") else None,
@@ -114,7 +143,7 @@ class MapWriter:
             "preprocessing": self.preprocessing,
             "scores": {f"{self.score_name}_top": score, "top_fraction": self.top_fraction},
             "units": {
-                "error": f"{self.score_name} of the normalised intensity, in which [0, 1] spans the window",
+                "error": registry.SCORES.components[self.score_name].description,
                 "signed": "x - x̂ of the normalised intensity",
                 "recon": "normalised intensity",
                 "valid": "1 inside the source's field of view, else 0",
@@ -126,16 +155,18 @@ class MapWriter:
             self.output_dir / f"{item['case_id']}.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         )
 
-    def _table(self, engine: Engine) -> None:  # noqa: ARG002
+    def _table(self) -> None:
+        """Write scores.csv after every case, so that nothing is lost when a job dies."""
         path = self.output_dir / SCORES_FILE
         rows = {row["case_id"]: row for row in read_scores(path)} if path.is_file() else {}
-        rows |= self.written
+        kept = {case_id: row for case_id, row in rows.items() if case_id not in self.forgotten} | self.written
+        if kept == rows:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, SCORE_COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows.values())
-        if self.written:
-            write_text(path, text.getvalue())
+        writer.writerows(kept.values())
+        write_text(path, text.getvalue())
 
     def report(self) -> None:
         """Raise what went wrong.

@@ -80,7 +80,8 @@ class VQReconstruction(nn.Module):
         if valid is not None:
             reconstruction, image = reconstruction * valid, image * valid
         if self._ssim is not None:
-            return self._ssim(reconstruction, image)
+            with torch.autocast(image.device.type, enabled=False):  # its variances cancel in bfloat16
+                return self._ssim(reconstruction, image)
         if self.structure == "gradient":
             return gradient_difference(reconstruction, image)
         return reconstruction.new_zeros(())

@@ -21,6 +21,7 @@ from fracture_vae.training.session import (
     named,
     require_counts,
     say_metrics,
+    size_trained_on,
     voxels_seen,
 )
 from fracture_vae.training.slices import ValidationSlices
@@ -60,6 +61,7 @@ __all__ = [
     "require_tracking",
     "run_folder",
     "say_metrics",
+    "size_trained_on",
     "total_loss",
     "track",
     "voxels_seen",

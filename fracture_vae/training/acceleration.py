@@ -48,10 +48,8 @@ class Acceleration:
 
 
 def best_device() -> torch.device:
-    """Return CUDA where there is one, else MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Return CUDA where there is one, else the CPU; other devices are used when asked for."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def choose(

@@ -7,6 +7,8 @@ import json
 import math
 import os
 import pickle
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> di
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint")
+    _check_sums(path)
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
@@ -52,6 +55,19 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> di
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a checkpoint; save a state_dict")
     return content
+
+
+def _check_sums(path: str | os.PathLike[str]) -> None:
+    """Compare the checksums PyTorch writes but does not check: a flipped bit would be another model."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile:
+        return  # no archive of PyTorch's: loading says what is wrong with it
+    except (EOFError, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise InputError(f"{path}: damaged; copy or train it again") from error
+    if damaged is not None:
+        raise InputError(f"{path}: damaged (checksum of {damaged}); copy or train it again")
 
 
 class Checkpoints:
@@ -140,11 +156,20 @@ class Checkpoints:
             raise RuntimeError("attach to a trainer before resuming")
         path = Path(run) / FOLDER / LAST
         content = load(path)
-        needed = {"network", "epoch", "iteration", "best", "rng", *(f"resume/{name}" for name in self.resumable)}
+        needed = {
+            "network",
+            "about",
+            "epoch",
+            "iteration",
+            "best",
+            "rng",
+            *(f"resume/{name}" for name in self.resumable),
+        }
         if missing := sorted(needed - set(content)):
             raise InputError(
                 f"{path}: nothing to go on from, it has no '{missing[0]}'; give a run folder of this bundle"
             )
+        _require_same(json.loads(content["about"]), self.about, str(path))
         if content["epoch"] >= self._engine.state.max_epochs:
             raise InputError(f"{path}: already trained {content['epoch']} epochs; raise max_epochs to go on")
         load_state(self.network, content["network"], str(path))
@@ -154,6 +179,13 @@ class Checkpoints:
         self._engine.state.epoch = content["epoch"]
         self._engine.state.iteration = content["iteration"]
         _set_rng_state(content["rng"])
+
+
+def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
+    """Refuse to go on with other data or another preprocessing: patients would move from training to validation."""
+    for key in ("fold", "trained_on", "preprocessing", "size"):
+        if json.dumps(before.get(key)) != json.dumps(now.get(key)):
+            raise InputError(f"{where}: was trained with another {key}; go on with the cohort and settings it had")
 
 
 def best_checkpoint(run: str | os.PathLike[str]) -> Path:

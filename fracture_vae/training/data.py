@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
@@ -28,9 +29,12 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         preprocessing: maps stored values to [0, 1].
         size: common shape (H, W, D) of a batch; by default the largest volume's, rounded up to ``multiple``.
         multiple: what the network's size must be a multiple of.
+        at_least: what that largest size is raised to; validation takes the training set's, since a network
+            reconstructs differently in a tighter grid.
 
     Raises:
-        InputError: for a volume that cannot be read, does not fit ``preprocessing``, or exceeds ``size``.
+        InputError: for a volume that cannot be read, does not fit ``preprocessing``, or exceeds ``size``; for
+            crops of different spacing or HU window.
     """
 
     def __init__(
@@ -39,8 +43,10 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         preprocessing: Preprocessing,
         size: Sequence[int] | None = None,
         multiple: int = 16,
+        at_least: Sequence[int] | None = None,
     ) -> None:
         self.data = tuple(data)
+        _require_one_grid(self.data)
 
         def load(case: Case) -> np.ndarray:
             return preprocessing(read_volume(case.image).array, str(case.image)).astype(np.float16)
@@ -52,6 +58,8 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         largest = multiple_of(np.max(shapes, axis=0).tolist(), multiple)
         if size is not None and len(size) != len(largest):
             raise InputError(f"size {list(size)}: give one number for each of the {len(largest)} axes, or null")
+        if at_least is not None:
+            largest = tuple(max(pair) for pair in zip(largest, at_least, strict=True))
         self.size = multiple_of(size, multiple) if size else largest
         for case, shape in zip(self.data, shapes, strict=True):
             if any(have > room for have, room in zip(shape, self.size, strict=True)):
@@ -79,6 +87,23 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         for row, index in enumerate(indices):
             valid[row, 0][self.places[index]] = 1
         return {"image": images, "valid": valid}
+
+
+def _require_one_grid(cases: Sequence[Case]) -> None:
+    """Require one voxel size and HU window of all crops: a network takes a voxel for a voxel."""
+    first: tuple[Case, object] | None = None
+    for case in cases:
+        if not case.crop:
+            continue
+        geometry = CropGeometry.from_json(case.crop, f"row {case.row}")
+        kind = (np.linalg.norm(np.asarray(geometry.affine)[:3, :3], axis=0).round(4).tolist(), geometry.hu_window)
+        if first is None:
+            first = (case, kind)
+        elif first[1] != kind:
+            raise InputError(
+                f"rows {first[0].row} and {case.row} ({first[0].case_id}, {case.case_id}) were cropped with another "
+                f"spacing or HU window: {first[1]} and {kind}; crop them alike"
+            )
 
 
 class BatchLoader:

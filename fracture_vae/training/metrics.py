@@ -25,7 +25,8 @@ class MeanTerm(Metric):
 
     def __init__(self, term: str, device: torch.device | str = "cpu") -> None:
         self.term = term
-        super().__init__(output_transform=_terms_and_size, device=device)
+        without_float64 = torch.device(device).type == "mps"
+        super().__init__(output_transform=_terms_and_size, device="cpu" if without_float64 else device)
 
     @reinit__is_reduced
     def reset(self) -> None:
@@ -37,7 +38,7 @@ class MeanTerm(Metric):
     def update(self, output: tuple[Any, int]) -> None:
         """Take one batch's terms and its number of images."""
         terms, size = output
-        self._sum += getattr(terms, self.term).detach().double().to(self._device) * size
+        self._sum += getattr(terms, self.term).detach().to(self._device).double() * size
         self._images += size
 
     @sync_all_reduce("_sum", "_images")

@@ -119,7 +119,12 @@ def write_meta(
         "cohort": {"path": str(cohort.path), "sha256": sha256(cohort.path)},
         "data": {str(case.image): sha256(case.image) for case in (*cohort.training(fold), *cohort.validation(fold))},
     }
-    write_text(Path(run_dir) / META_FILE, json.dumps(meta, indent=2) + "\n")
+    path = Path(run_dir) / META_FILE
+    if path.is_file():  # a run that goes on keeps the record of how it began
+        began = json.loads(path.read_text(encoding="utf-8"))
+        began.pop("finished", None)
+        meta = {**began, "resumed": [*began.get("resumed", []), meta]}
+    write_text(path, json.dumps(meta, indent=2) + "\n")
     copy = Path(run_dir) / BUNDLE_COPY
     if not (copy.exists() and copy.samefile(bundle_root)):
         _copy_bundle(Path(bundle_root), copy)

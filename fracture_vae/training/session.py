@@ -1,8 +1,9 @@
 """The small steps of a training run that a bundle's config names."""
 
+import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fracture_vae.cohort.manifest import Cohort
+from fracture_vae.cohort.manifest import Cohort, pseudonym
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.files import sha256, write_text
 from fracture_vae.networks import load_state
@@ -25,6 +26,8 @@ from fracture_vae.transforms import Preprocessing
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_FORMAT = 1
+PLACES = ("bundle_root", "project_dir", "group", "run_name", "run_dir", "resume", "cohort")
+"""Settings that say where things are and do not shape a model; ``config_sha256`` leaves them out."""
 
 
 def build_optimizer(name: str, parameters: Iterable[Tensor], learning_rate: float, weight_decay: float) -> Optimizer:
@@ -72,11 +75,22 @@ def voxels_seen(dataset: VolumeDataset, epochs: int) -> float:
 
 
 def about_model(
-    bundle_root: str, network: nn.Module, preprocessing: Preprocessing, cohort: Cohort, fold: int, size: Sequence[int]
+    bundle_root: str,
+    config: Mapping[str, Any],
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    cohort: Cohort,
+    fold: int,
+    size: Sequence[int],
 ) -> dict[str, Any]:
-    """Return what a checkpoint says of itself: enough to rebuild the network and repeat preprocessing and padding."""
+    """Return what a checkpoint says of itself.
+
+    Enough to rebuild the network, to repeat preprocessing and padding, and to know which patients it has seen
+    (``trained_on``, as pseudonyms) without naming them.
+    """
     metadata_file = Path(bundle_root) / "configs" / "metadata.json"
     metadata = json.loads(metadata_file.read_text(encoding="utf-8")) if metadata_file.is_file() else {}
+    shaping = {key: value for key, value in config.items() if key not in PLACES}
     return {
         "format": CHECKPOINT_FORMAT,
         "bundle": metadata.get("name", Path(bundle_root).name),
@@ -84,8 +98,9 @@ def about_model(
         "network": getattr(network, "definition", None),
         "preprocessing": asdict(preprocessing),
         "size": list(size),
-        "cohort": str(cohort.path),
+        "config_sha256": hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest(),
         "cohort_sha256": sha256(cohort.path),
+        "trained_on": sorted({pseudonym(case.patient_id) for case in cohort.training(fold)}),
         "fold": fold,
     }
 
@@ -108,13 +123,21 @@ def finish(run_dir: str) -> None:
     logger.info("look at it: tensorboard --logdir %s", run_dir)
 
 
-def load_checkpoint(network: nn.Module, checkpoint: str | Path) -> None:
+def load_checkpoint(network: nn.Module, checkpoint: str | Path, fold: int | None = None) -> None:
     """Load the weights of ``checkpoint`` (this package's, or a plain state dict) into ``network``.
 
+    Args:
+        network: takes the weights.
+        checkpoint: the file.
+        fold: the fold about to be validated on, if any.
+
     Raises:
-        InputError: when the file cannot be loaded safely or holds another architecture.
+        InputError: when the file cannot be loaded safely, holds another architecture, or was trained on ``fold``.
     """
     content = load(checkpoint)
+    validated_on = json.loads(content.get("about", "{}")).get("fold") if fold is not None else None
+    if validated_on is not None and validated_on != fold:
+        raise InputError(f"{checkpoint}: has trained on fold {fold}; validate it on fold {validated_on}")
     state = content.get("network", content)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(
@@ -127,3 +150,9 @@ def say_metrics(evaluator: Any) -> None:
     """Log an evaluator's metrics, one a line."""
     for name, value in evaluator.state.metrics.items():
         logger.info("%s: %.5g", name, value)
+
+
+def size_trained_on(checkpoint: str | Path) -> list[int] | None:
+    """Return the size (H, W, D) of the volumes a checkpoint was trained on, or None where it does not say."""
+    size: list[int] | None = json.loads(load(checkpoint).get("about", "{}")).get("size")
+    return size

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 import torch
 from ignite.engine import Engine, Events
+from matplotlib.image import imsave
 from torch import Tensor, nn
 
+from fracture_vae.files import replacing
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.run_log import RunLog
 
@@ -15,6 +17,8 @@ ERROR_GAIN = 4.0
 
 class ValidationSlices:
     """After each validation logs ``val/original_slice``, ``val/recon_slice`` and ``val/error_slice``.
+
+    ``figures/validation.png`` in the run folder shows the latest, one below the other.
 
     Args:
         run_log: whose TensorBoard writer is used.
@@ -51,9 +55,13 @@ class ValidationSlices:
         with self.acceleration.autocast():
             reconstruction = self.network(self.acceleration.arrange(image)).float()
         error = ((image - reconstruction).abs() * ERROR_GAIN).clamp(0, 1)
+        pictures = []
         for name, volume in (("original", image), ("recon", reconstruction), ("error", error)):
             picture = planes(volume[0, 0].cpu())
+            pictures.append(picture)
             self.run_log.writer.add_image(f"val/{name}_slice", picture, trainer.state.epoch, dataformats="HW")
+        with replacing(self.run_log.path.parent / "figures" / "validation.png") as temporary:
+            imsave(temporary, torch.cat(pictures).numpy(), cmap="gray", vmin=0, vmax=1)
 
 
 def planes(volume: Tensor) -> Tensor:

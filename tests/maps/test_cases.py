@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fracture_vae.cohort.geometry import CropGeometry
+from fracture_vae.cohort.manifest import pseudonym
 from fracture_vae.errors import InputError
-from fracture_vae.files import sha256
 from fracture_vae.maps.cases import CaseDataset, datalist
 from fracture_vae.transforms import Preprocessing
 
@@ -33,11 +33,20 @@ FOLD_1 = ["p10", "p11", "p12"]
 
 
 def test_the_cohort_trained_on_gives_the_cases_the_model_did_not_see(tiny_cohort: Path) -> None:
-    assert listed(tiny_cohort, model={"cohort_sha256": sha256(tiny_cohort), "fold": 1}) == FOLD_1
+    seen = [pseudonym(patient) for patient in ("p20", "p30")]
+    assert listed(tiny_cohort, model={"trained_on": seen, "fold": 1}) == FOLD_1
+
+
+def test_a_patient_trained_on_is_not_passed_off_as_unseen(tiny_cohort: Path) -> None:
+    model = {"trained_on": [pseudonym("p10")], "fold": 1}
+    for split in ("auto", "validation"):
+        with pytest.raises(InputError, match="trained on patient 'p10'"):
+            listed(tiny_cohort, split, model=model)
+    assert len(listed(tiny_cohort, "all", model=model)) == 10
 
 
 def test_another_cohort_gives_all_its_cases(tiny_cohort: Path) -> None:
-    assert len(listed(tiny_cohort, model={"cohort_sha256": "other", "fold": 1})) == 10
+    assert len(listed(tiny_cohort, model={"trained_on": [pseudonym("somebody else")], "fold": 1})) == 10
 
 
 def test_splits_are_what_they_are_called(tiny_cohort: Path) -> None:
@@ -66,7 +75,9 @@ def test_a_folder_gives_its_volumes_and_single_images_come_first(tmp_path: Path,
     assert datalist(tmp_path, None, [], "auto", None, {}) == [
         {"image": str(tmp_path / n)} for n in ("a.npy", "b.nii.gz")
     ]
-    assert datalist(tmp_path, None, ["x.npy"], "auto", None, {}) == [{"image": "x.npy"}]
+    assert datalist(None, None, ["x.npy"], "auto", None, {}) == [{"image": "x.npy"}]
+    with pytest.raises(InputError, match="images and dataset_dir are given"):
+        datalist(tmp_path, None, ["x.npy"], "auto", None, {})
     for empty in (None, tmp_path / "none"):
         with pytest.raises(InputError, match=r"nothing to run over|no \.nii"):
             datalist(empty, None, [], "auto", None, {})

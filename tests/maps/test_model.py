@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -86,3 +87,27 @@ def test_another_architecture_is_refused(tiny_run: Path, blob: Callable[..., Pat
     network = build_network("vqvae", channels=[4, 12], quantizer_options={"num_codes": 8, "dim": 8})
     with pytest.raises(InputError, match=r"last\.pt: weights of another architecture"):
         load_network(network, tiny_run / "checkpoints" / "last.pt", "cpu")
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"network": {"name": "vqvae", "norm": "$print(1)"}},
+        {"network": {"name": "vqvae", "_target_": "os.getcwd"}},
+        {"preprocessing": {"hu_window": ["@fold", 1]}},
+        {"preprocessing": {"intensity": "%other.json"}},
+    ],
+)
+def test_a_checkpoint_cannot_bring_code(tiny_run: Path, tmp_path: Path, about: dict[str, Any]) -> None:
+    content = torch.load(tiny_run / "checkpoints" / "last.pt", weights_only=True)
+    torch.save({**content, "about": json.dumps(about)}, tmp_path / "evil.pt")
+    with pytest.raises(InputError, match="holds code"):
+        find_models(tmp_path / "evil.pt")
+
+
+def test_a_flipped_bit_is_found(tiny_run: Path, tmp_path: Path) -> None:
+    damaged = bytearray((tiny_run / "checkpoints" / "last.pt").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "a.pt").write_bytes(damaged)
+    with pytest.raises(InputError, match=r"a\.pt: damaged"):
+        find_models(tmp_path / "a.pt")

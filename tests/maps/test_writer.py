@@ -131,10 +131,9 @@ def test_a_network_s_reconstruction_is_what_is_written(tiny_run: Path, tiny_coho
 def test_scores_of_other_cases_stay_and_of_the_same_case_are_replaced(
     tiny_run: Path, tiny_cohort: Path, tmp_path: Path
 ) -> None:
-    def row(score: str) -> str:
-        return f"{score},other.nii.gz"
-
-    (tmp_path / "scores.csv").write_text(f"case_id,score,image\nzz,{row('0.5')}\np10,{row('9')}\n", encoding="utf-8")
+    same = tiny_cohort.parent / "p10.nii.gz"
+    rows = f"zz,0.5,other.nii.gz\np10,9,{same}\n"
+    (tmp_path / "scores.csv").write_text(f"case_id,score,image\n{rows}", encoding="utf-8")
     infer(tiny_run, tmp_path, cohort=str(tiny_cohort), split="validation")
     scores = {row["case_id"]: row for row in read_scores(tmp_path / "scores.csv")}
     assert list(scores) == ["zz", "p10", "p11", "p12"]
@@ -252,3 +251,27 @@ def test_scores_that_are_none_are_told(tmp_path: Path) -> None:
         csv.writer(file).writerow(["a", "b"])
     with pytest.raises(InputError, match="no column case_id, score"):
         read_scores(tmp_path / "scores.csv")
+
+
+def test_maps_of_another_image_of_the_same_name_are_not_replaced(
+    tiny_run: Path, tmp_path: Path, blob: Callable[..., Path]
+) -> None:
+    first, second = blob(tmp_path / "a" / "ct.nii.gz", seed=1), blob(tmp_path / "b" / "ct.nii.gz", seed=2)
+    infer(tiny_run, tmp_path / "out", images=[str(first)])
+    before = (tmp_path / "out" / "ct_error.nii.gz").read_bytes()
+    with pytest.raises((InputError, PartialFailure), match="give another output folder"):
+        infer(tiny_run, tmp_path / "out", images=[str(second)])
+    assert (tmp_path / "out" / "ct_error.nii.gz").read_bytes() == before
+
+
+def test_a_case_that_fails_leaves_no_map_of_an_earlier_inference(
+    tiny_run: Path, tmp_path: Path, blob: Callable[..., Path]
+) -> None:
+    paths = [blob(tmp_path / "in" / f"v{index}.nii.gz", seed=index) for index in range(2)]
+    images = [str(path) for path in paths]
+    infer(tiny_run, tmp_path / "out", images=images)
+    paths[0].write_bytes(b"no image")
+    with pytest.raises(PartialFailure):
+        infer(tiny_run, tmp_path / "out", images=images)
+    assert [row["case_id"] for row in read_scores(tmp_path / "out" / "scores.csv")] == ["v1"]
+    assert not list((tmp_path / "out").glob("v0*"))

@@ -100,3 +100,14 @@ def test_the_network_s_own_loss_and_reconstruction_enter() -> None:
 def test_an_unknown_term_is_refused_with_the_nearest(option: dict[str, str]) -> None:
     with pytest.raises(InputError, match=r"did you mean '(l1|l2|ssim)'"):
         terms({"image": IMAGE}, **option)
+
+
+def test_the_ssim_term_is_the_same_under_bfloat16_autocast() -> None:
+    """Its variances are differences of nearly equal numbers, which bfloat16 cannot hold."""
+    generator = torch.Generator().manual_seed(0)
+    image = 0.5 + 0.02 * torch.randn(1, 1, 16, 16, generator=generator)
+    other = 0.5 + 0.02 * torch.randn(1, 1, 16, 16, generator=generator)
+    objective = VQReconstruction(VQReconstruction.example()[0].network, structure="ssim")
+    exact = objective._structure(other, image, None)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(objective._structure(other, image, None), exact)

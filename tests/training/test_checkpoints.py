@@ -153,5 +153,5 @@ def test_resuming_what_is_no_run_of_this_package_is_told(
     tiny_run: Path, train: Callable[..., Path], tmp_path: Path
 ) -> None:
     save(tmp_path / "run" / "checkpoints" / "last.pt", {"network": {}})
-    with pytest.raises(InputError, match=r"last\.pt: nothing to go on from, it has no 'best'"):
+    with pytest.raises(InputError, match=r"last\.pt: nothing to go on from, it has no 'about'"):
         train(tmp_path / "new", resume=str(tmp_path / "run"), max_epochs=3)

@@ -216,6 +216,10 @@ def test_a_run_goes_on_with_the_settings_it_was_started_with(
     resume_run(run, {"max_epochs": 2})
     assert [(row["epoch"], row["train/learning_rate"]) for row in rows(run)] == [("1", "0.5"), ("2", "0.5")]
     (run / "checkpoints" / "last.pt").unlink()
+    with pytest.raises(InputError, match="it is done"):
+        resume_run(run, {})
+    meta = json.loads((run / "run_meta.json").read_text(encoding="utf-8"))
+    (run / "run_meta.json").write_text(json.dumps({**meta, "finished": None}).replace('"finished": null', '"x": 0'))
     resume_run(run, {})
     assert [row["epoch"] for row in rows(run)] == ["1", "2"], "without a checkpoint it starts again in its folder"
     with pytest.raises(InputError, match="no run folder"):
@@ -240,3 +244,23 @@ def test_all_folds_refuse_a_fold_without_normals_before_the_others_train(
     with pytest.raises(InputError, match=r"without\.csv: fold 3 holds no normal case"):
         train(tmp_path / "new", "all", cohort=str(cohort))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("settings", [{"fold": 2}, {"percentiles": [5, 95]}, {"size": [32, 32, 32]}])
+def test_a_run_does_not_go_on_with_other_data(train: Train, tiny_run: Path, tmp_path: Path, settings: Any) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    fold = str(settings.pop("fold", 1))
+    with pytest.raises(InputError, match="was trained with another"):
+        train(tmp_path / "new", fold, resume=str(run), max_epochs=4, **settings)
+
+
+def test_a_run_s_fold_and_cohort_cannot_be_set_when_it_goes_on(tiny_run: Path) -> None:
+    for key in ("fold", "cohort"):
+        with pytest.raises(InputError, match=f"--set {key}"):
+            resume_run(tiny_run, {key: 2})
+
+
+def test_null_takes_a_setting_away(train: Train, tmp_path: Path) -> None:
+    run = train(tmp_path, augmentation=None, max_epochs=1)
+    assert json.loads((run / "run_meta.json").read_text(encoding="utf-8"))["config"]["augmentation"] == "$None"

@@ -48,5 +48,5 @@ def test_padding_to_a_multiple_and_cutting_back_is_the_identity(array):
     padded = pad_to(array, shape)
     assert padded.shape == shape
     assert all(size % 16 == 0 for size in shape)
-    assert padded.sum(dtype=np.float64) == array.sum(dtype=np.float64)
+    assert np.count_nonzero(padded) == np.count_nonzero(array)
     np.testing.assert_array_equal(cut_back(padded, array.shape), array)
