@@ -28,7 +28,7 @@ class PaddedInferer(Inferer):
     Args:
         multiple: what the network's size must be a multiple of.
         at_least: the size trained on, or None; a smaller image is centred in it. Convolutions see the end of a grid,
-            so a network trained on padded volumes reconstructs worse in a tighter grid (L1 a tenth higher, measured).
+            so a network trained on padded volumes reconstructs worse in a tighter grid.
     """
 
     def __init__(self, multiple: int, at_least: Sequence[int] | None = None) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 class ByteDropout(nn.Module):
     """Elementwise dropout (Srivastava et al. 2014) that spends one random byte an element.
 
-    ``nn.Dropout`` draws a float an element, which on a CPU took 40 % of a compiled VQ-VAE training step (20 % here).
+    ``nn.Dropout`` draws a float an element, a large part of a compiled training step on a CPU.
     ``probability`` is rounded to a multiple of 1/256 (0.1 -> 26/256 = 0.1016), and the scale of the elements kept is
     exactly the inverse of the rounded rate, so that the mean is preserved.
     """

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "bf16", "fp32")
 COMPILE_PAYS_AFTER = 100e6
-"""Voxels trained on after which compilation (half a minute) has paid for itself on a CPU."""
+"""Voxels to train on from which ``auto`` compiles; fewer would not repay the time compilation takes."""
 
 
 @dataclass(frozen=True)
