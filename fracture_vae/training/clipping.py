@@ -14,8 +14,8 @@ from fracture_vae.errors import InputError
 class GradientClipping:
     """Scales the gradient to at most ``max_norm`` (L2 over all parameters) between backward pass and step.
 
-    Whether every gradient was finite is looked at once an epoch, so that no step waits for the device; attach it
-    before the handlers that write checkpoints, which then never hold a diverged model.
+    Whether every gradient and weight is finite is looked at once an epoch, so that no step waits for the device;
+    attach it before the handlers that write checkpoints, which then never hold a diverged model.
     """
 
     def __init__(self, parameters: Iterable[Tensor], max_norm: float) -> None:
@@ -36,8 +36,9 @@ class GradientClipping:
         self._finite = finite if self._finite is None else self._finite & finite
 
     def _check(self, engine: Engine) -> None:
-        if self._finite is not None and not self._finite.item():
+        gradients = self._finite is None or bool(self._finite.item())
+        if not gradients or not all(torch.isfinite(parameter).all() for parameter in self.parameters):
             raise InputError(
-                f"training diverged in epoch {engine.state.epoch} (a gradient is not finite): "
-                "lower learning_rate, or set precision fp32"
+                f"training diverged in epoch {engine.state.epoch} (a {'weight' if gradients else 'gradient'} is not "
+                "finite): lower learning_rate, or set precision fp32"
             )

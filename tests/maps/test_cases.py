@@ -154,3 +154,9 @@ def test_values_outside_0_to_1_need_an_intensity(crop: dict[str, Any], blob: Cal
     data = CaseDataset([crop], Preprocessing("none"))
     assert "set intensity to hu_window" in data[0].error
     assert replace(data, preprocessing=Preprocessing("hu_window"))[0].error == ""
+
+
+def test_a_datalist_of_plain_paths_is_taken_as_slicer_gives_it(tmp_path: Path, blob: Callable[..., Path]) -> None:
+    path = blob(tmp_path / "ct.nii.gz")
+    case = CaseDataset([str(path)], Preprocessing("none"))[0]
+    assert (case.error, case.item["case_id"], case.item["image"]) == ("", "ct", str(path))

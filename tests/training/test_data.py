@@ -1,12 +1,14 @@
 """Volumes in one tensor, and batches drawn from it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.errors import InputError
 from fracture_vae.training import BatchLoader, VolumeDataset
@@ -158,3 +160,20 @@ def test_no_augmentation_changes_nothing(seven: VolumeDataset) -> None:
     plain, still = (BatchLoader(seven, 3, shuffle=True, seed=1, augmentation=a) for a in (None, STILL))
     for a, b in zip(plain, still, strict=True):
         torch.testing.assert_close(a["image"], b["image"])
+
+
+def test_validation_is_padded_as_training_was(tmp_path: Path) -> None:
+    assert tuple(dataset(tmp_path, [(4, 5, 4)], at_least=(8, 4, 4)).size) == (8, 8, 4)
+
+
+def test_crops_of_another_spacing_or_window_do_not_mix(tmp_path: Path) -> None:
+    def crop(spacing: float, window: tuple[float, float]) -> str:
+        rows = tuple(tuple(row) for row in np.diag([spacing, spacing, spacing, 1.0]).tolist())
+        return CropGeometry(20, (4, 4, 4), rows, (9, 9, 9), rows, window).to_json()
+
+    np.save(tmp_path / "a.npy", np.linspace(0, 1, 64, dtype=np.float32).reshape(4, 4, 4))
+    usual = Case(case_id="a", patient_id="p", image=tmp_path / "a.npy", crop=crop(1.0, (0, 1900)), row=2)
+    for other in (crop(2.0, (0, 1900)), crop(1.0, (-200, 1000))):
+        cases = [usual, replace(usual, case_id="b", crop=other, row=3)]
+        with pytest.raises(InputError, match=r"rows 2 and 3 \(a, b\)"):
+            VolumeDataset(cases, Preprocessing("none"))

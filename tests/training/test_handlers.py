@@ -149,3 +149,12 @@ def test_early_stopping_reads_the_evaluator_s_key_metric() -> None:
 
     state = SimpleNamespace(metrics={"a": 3.0, "recon_loss": 0.25}, key_metric_name="recon_loss")
     assert key_value(SimpleNamespace(state=state)) == 0.25
+
+
+def test_weights_that_are_not_finite_stop_the_training() -> None:
+    parameter = torch.nn.Parameter(torch.tensor([torch.inf]))
+    engine = Engine(lambda *_: None)
+    engine.register_events(*IterationEvents)
+    GradientClipping([parameter], 1.0).attach(engine)
+    with pytest.raises(InputError, match="a weight is not finite"):
+        engine.run([0], max_epochs=1)
