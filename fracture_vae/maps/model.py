@@ -11,7 +11,7 @@ from torch import nn
 from fracture_vae.errors import InputError
 from fracture_vae.files import sha256
 from fracture_vae.training.checkpoints import best_checkpoint, load
-from fracture_vae.training.run_folder import BUNDLE_COPY
+from fracture_vae.training.run_folder import BUNDLE_COPY, followed
 from fracture_vae.training.session import load_checkpoint
 
 MODEL_FILE = "models/model.pt"
@@ -31,7 +31,7 @@ def find_models(run: str | Path) -> list[ModelFile]:
     Raises:
         InputError: when there is none.
     """
-    path = Path(run)
+    path = followed(Path(run))
     if path.is_file():
         return [ModelFile(path, about(load(path), str(path)))]
     if not path.is_dir():

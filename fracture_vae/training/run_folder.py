@@ -78,6 +78,14 @@ def point_latest(parent: Path, run: Path) -> None:
         write_text(parent / "latest.txt", run.name + "\n")
 
 
+def followed(path: Path) -> Path:
+    """Return where ``…/latest`` leads on a system without links, and any other path as it is."""
+    written = path.with_name("latest.txt")
+    if path.name == "latest" and not path.exists() and written.is_file():
+        return path.with_name(written.read_text(encoding="utf-8").strip())
+    return path
+
+
 def discard_empty(run: Path) -> None:
     """Remove ``run`` if nothing was written to it, and let ``latest`` lead to the run before."""
     if any(run.iterdir()):

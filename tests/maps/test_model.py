@@ -111,3 +111,9 @@ def test_a_flipped_bit_is_found(tiny_run: Path, tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(damaged)
     with pytest.raises(InputError, match=r"a\.pt: damaged"):
         find_models(tmp_path / "a.pt")
+
+
+def test_latest_is_followed_where_links_cannot_be_made(tiny_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run, tmp_path / "20260101-001-a")
+    (tmp_path / "latest.txt").write_text("20260101-001-a\n", encoding="utf-8")
+    assert find_models(tmp_path / "latest")[0].path.parent.parent == tmp_path / "20260101-001-a"
