@@ -90,7 +90,8 @@ class MapWriter:
         """Refuse to replace the maps of another image of the same name."""
         path = self.output_dir / SCORES_FILE
         for row in read_scores(path) if path.is_file() else []:
-            if row["case_id"] == case_id and row.get("image", image) != image:
+            other = row.get("image", image)
+            if row["case_id"] == case_id and Path(other).absolute() != Path(image).absolute():
                 raise InputError(f"{image}: {path} has a case {case_id} of {row['image']}; give another output folder")
 
     def _forget(self, case_id: str) -> None:
