@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fracture_vae.cohort.phantom_anatomy import Patient, Vertebra, stream
-from fracture_vae.cohort.phantom_fracture import Collapse, Field, sink
-from fracture_vae.cohort.phantom_shape import Body, body
+from fracture_vae.cohort.phantom.anatomy import Patient, Vertebra, stream
+from fracture_vae.cohort.phantom.collapse import Collapse, Field, sink
+from fracture_vae.cohort.phantom.shape import Body, body
 
 _BLOCK = (64, 48, 48)  # texture block, one value a mm along u, v and w
 

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fracture_vae.cohort.phantom_anatomy import Patient, Pose, Vertebra, stream
-from fracture_vae.cohort.phantom_arch import roughen
-from fracture_vae.cohort.phantom_density import body_density, changed, texture_index, trabecular_texture
-from fracture_vae.cohort.phantom_fracture import Collapse, Field
-from fracture_vae.cohort.phantom_grid import Grid, Slices
-from fracture_vae.cohort.phantom_shape import Plate, body, side_wall, smooth_min
+from fracture_vae.cohort.phantom.anatomy import Patient, Pose, Vertebra, stream
+from fracture_vae.cohort.phantom.arch import roughen
+from fracture_vae.cohort.phantom.collapse import Collapse, Field
+from fracture_vae.cohort.phantom.density import body_density, changed, texture_index, trabecular_texture
+from fracture_vae.cohort.phantom.grid import Grid, Slices
+from fracture_vae.cohort.phantom.shape import Plate, body, side_wall, smooth_min
 
 _FAR = np.float32(9)  # distance (mm) where nothing has been drawn
 _JOINT = np.float32(1.1)  # width of the gap (mm) kept between two bones

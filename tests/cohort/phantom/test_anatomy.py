@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fracture_vae.cohort.phantom_anatomy import ASKABLE, LEVELS, draw_patient, draw_poses, draw_vertebra, label_of
-from fracture_vae.cohort.phantom_fracture import GRADE_LOSS, TYPES, Fracture, draw_collapse, healthy_heights, heights
+from fracture_vae.cohort.genant import GRADE_LOSS, TYPES, Fracture
+from fracture_vae.cohort.phantom.anatomy import ASKABLE, LEVELS, draw_patient, draw_poses, draw_vertebra, label_of
+from fracture_vae.cohort.phantom.collapse import draw_collapse, healthy_heights, heights
 from fracture_vae.errors import InputError
 
 seeds = st.integers(0, 2**32 - 1)

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fracture_vae.cohort.phantom_anatomy import LEVELS, Patient, Pose, Vertebra, stream
-from fracture_vae.cohort.phantom_fracture import Field
-from fracture_vae.cohort.phantom_grid import Grid
+from fracture_vae.cohort.phantom.anatomy import LEVELS, Patient, Pose, Vertebra, stream
+from fracture_vae.cohort.phantom.collapse import Field
+from fracture_vae.cohort.phantom.grid import Grid
 
 _LUMPS = 10.0  # mm between the knots of the random field that mottles fat and organs
 _LUMP_RANGE = (-120.0, 760.0)  # heights (mm above L5) the field covers

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture_vae.cohort.phantom_anatomy import (
+from fracture_vae.cohort.genant import Fracture, Heights
+from fracture_vae.cohort.phantom.anatomy import (
     ASKABLE,
     LEVELS,
     Pose,
@@ -23,11 +24,11 @@ from fracture_vae.cohort.phantom_anatomy import (
     label_of,
     rotation,
 )
-from fracture_vae.cohort.phantom_arch import posterior_parts, rib_parts
-from fracture_vae.cohort.phantom_fracture import RIM, Collapse, Fracture, Heights, draw_collapse, heights, sink
-from fracture_vae.cohort.phantom_grid import Grid
-from fracture_vae.cohort.phantom_render import Bone, new_canvas, paint_disc, paint_ribs, paint_vertebra, scan
-from fracture_vae.cohort.phantom_tissue import soft_tissue
+from fracture_vae.cohort.phantom.arch import posterior_parts, rib_parts
+from fracture_vae.cohort.phantom.collapse import RIM, Collapse, draw_collapse, heights, sink
+from fracture_vae.cohort.phantom.grid import Grid
+from fracture_vae.cohort.phantom.render import Bone, new_canvas, paint_disc, paint_ribs, paint_vertebra, scan
+from fracture_vae.cohort.phantom.tissue import soft_tissue
 from fracture_vae.errors import InputError, nearest
 
 _REACH = 74.0  # mm shown on all sides of the asked bodies' centres, so that a 128 mm crop around each is inside
@@ -163,6 +164,3 @@ def _drop(vertebra: Vertebra, collapse: Collapse | None) -> float:
     back = np.full(1, -RIM * vertebra.depth, np.float32)
     lost = sink(vertebra, collapse, np.zeros(1, np.float32), back)
     return 0.6 * collapse.upper_share * float(lost[0])
-
-
-__all__ = ["Fracture", "Heights", "Phantom", "simulate_spine"]

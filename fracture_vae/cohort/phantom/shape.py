@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture_vae.cohort.phantom_anatomy import Lip, Vertebra
-from fracture_vae.cohort.phantom_fracture import Collapse, Field, endplate
+from fracture_vae.cohort.phantom.anatomy import Lip, Vertebra
+from fracture_vae.cohort.phantom.collapse import Collapse, Field, endplate
 
 _UP = (0.0, 0.0, 1.0)
 

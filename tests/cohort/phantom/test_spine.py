@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fracture_vae.cohort.phantom import Fracture, Phantom, simulate_spine
+from fracture_vae.cohort.genant import Fracture
+from fracture_vae.cohort.phantom import Phantom, simulate_spine
 from fracture_vae.errors import InputError
 
 THORACOLUMBAR = ("T12", "L1", "L2")

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fracture_vae.cohort.phantom_anatomy import LEVELS, Vertebra
-from fracture_vae.cohort.phantom_fracture import Field
-from fracture_vae.cohort.phantom_shape import Plate
+from fracture_vae.cohort.phantom.anatomy import LEVELS, Vertebra
+from fracture_vae.cohort.phantom.collapse import Field
+from fracture_vae.cohort.phantom.shape import Plate
 
 Point = tuple[float, float, float]
 

@@ -1,47 +1,15 @@
-"""How a vertebral body collapses: a smooth displacement of its endplates, after Genant's types and grades.
-
-Genant et al., "Vertebral fracture assessment using a semiquantitative technique", J Bone Miner Res 8(9), 1993: a
-wedge loses height in front, a biconcave fracture in the middle, a crush behind as well; grade 1 is a loss of
-20–25 %, grade 2 of 25–40 %, grade 3 of more.
-"""
+"""How a vertebral body of the phantom collapses: a smooth displacement of its endplates, by Genant type and grade."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture_vae.cohort.phantom_anatomy import Lip, Vertebra, Wave, stream
-from fracture_vae.errors import InputError, nearest
+from fracture_vae.cohort.genant import GRADE_LOSS, TYPES, Fracture, Heights
+from fracture_vae.cohort.phantom.anatomy import Lip, Vertebra, Wave, stream
 
 Field = NDArray[np.float32]
-GRADE_LOSS = {1: (0.20, 0.25), 2: (0.25, 0.40), 3: (0.40, 0.60)}
-TYPES = ("wedge", "biconcave", "crush")
 RIM = 0.85  # where heights are read in front and behind, as a fraction of the body's half depth
-
-
-@dataclass(frozen=True)
-class Fracture:
-    """A compression fracture to simulate: Genant type (wedge, biconcave or crush) and grade (1, 2 or 3)."""
-
-    type: str
-    grade: int
-
-    def __post_init__(self) -> None:
-        if self.type not in TYPES:
-            raise InputError(
-                f"fracture type '{self.type}' is unknown{nearest(self.type, TYPES)}; use {', '.join(TYPES)}"
-            )
-        if self.grade not in GRADE_LOSS:
-            raise InputError(f"fracture grade {self.grade} is unknown; use 1, 2 or 3")
-
-
-class Heights(NamedTuple):
-    """Heights of a body in its mid-sagittal plane (mm), endplate to endplate."""
-
-    anterior: float
-    middle: float
-    posterior: float
 
 
 @dataclass(frozen=True)

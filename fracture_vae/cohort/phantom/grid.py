@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture_vae.cohort.phantom_anatomy import Pose
-from fracture_vae.cohort.phantom_fracture import Field
+from fracture_vae.cohort.phantom.anatomy import Pose
+from fracture_vae.cohort.phantom.collapse import Field
 
 Slices = tuple[slice, slice, slice]
 
