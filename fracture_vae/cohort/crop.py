@@ -40,6 +40,7 @@ def crop_vertebrae(
     hu_window: tuple[float, float] = (0.0, 1900.0),
     patient_id: str | None = None,
     truth_path: str | os.PathLike[str] | None = None,
+    note: str = "",
     progress: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> list[Case]:
     """Write one crop a vertebra, centred on the centroid of its mask, and its row in ``out_dir/cohort.csv``.
@@ -64,6 +65,7 @@ def crop_vertebrae(
         hu_window: the HU mapped to 0 and 1.
         patient_id: by default taken from the CT's name: ``sub-X`` of a BIDS name, or the whole stem.
         truth_path: mask of anomalies on the CT's grid, anything above 0.
+        note: what every written header's ``descrip`` opens with, such as that nothing of it was ever a patient.
         progress: wraps the sequence of levels, as tqdm does.
 
     Returns:
@@ -102,34 +104,37 @@ def crop_vertebrae(
             crop=geometry.to_json(),
             extra={CUT_OFF: str(int(_cut_off(own)))},
         )
-        case = _write_crop(case, geometry, ct, own, truth)
+        case = _write_crop(case, geometry, ct, own, truth, note)
         cases.append(_carried_over(case, replaced.get(case.case_id), patient_id))
     write_cohort(table, [*kept, *cases])
     return cases
 
 
-def _write_crop(case: Case, geometry: CropGeometry, ct: Volume, own: NDArray[np.bool_], truth: Volume | None) -> Case:
+def _write_crop(
+    case: Case, geometry: CropGeometry, ct: Volume, own: NDArray[np.bool_], truth: Volume | None, note: str
+) -> Case:
     """Write image and masks of a crop; return the case with the paths and the label they bring."""
     affine = np.asarray(geometry.affine)
     hu = resample(ct.array, ct.affine, affine, geometry.shape, outside=geometry.hu_window[0])
     low, high = geometry.hu_window
+    opening = f"{note}; {case.level}" if note else case.level
     write_nifti(
         case.image,
         geometry.window(hu),
         affine,
-        descrip=f"{case.level} CT, {low:g}..{high:g} HU as 0..1",
+        descrip=f"{opening} CT, {low:g}..{high:g} HU as 0..1",
         cal_max=1,
         dtype=np.uint16,
         slope=IMAGE_STEP,
     )
     vertebra = case.image.with_name(f"{case.case_id}_label.nii.gz")
-    _write_mask(vertebra, resample_mask(own, ct.affine, affine, geometry.shape), affine, f"{case.level} vertebra")
+    _write_mask(vertebra, resample_mask(own, ct.affine, affine, geometry.shape), affine, f"{opening} vertebra")
     case = replace(case, vertebra_mask=vertebra)
     if truth is None:
         return case
     anomaly = truth.array > 0
     path = case.image.with_name(f"{case.case_id}_truth_label.nii.gz")
-    _write_mask(path, resample_mask(anomaly, ct.affine, affine, geometry.shape), affine, "anomaly, truth")
+    _write_mask(path, resample_mask(anomaly, ct.affine, affine, geometry.shape), affine, f"{opening} anomaly, truth")
     return replace(case, mask=path, label=int((anomaly & own).any()))
 
 

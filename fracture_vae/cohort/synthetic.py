@@ -190,6 +190,7 @@ def _make_patient(folder: Path, plan: SyntheticCohort, index: int) -> Sequence[C
         spacing=plan.spacing,
         patient_id=name,
         truth_path=truth,
+        note=note,
     )
     (own / "cohort.csv").unlink()
     return [_known(case, fractures.get(case.level)) for case in cases]
