@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fracture_vae.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
+SEED = click.IntRange(min=0)
 FILE = click.Path(path_type=Path)
 
 
@@ -123,7 +124,7 @@ def cohort() -> None:
 @click.option("--labels", type=FILE, default=None, help="CSV with case_id or image, and label (0 normal, 1 abnormal).")
 @click.option("--masks", type=FILE, default=None, help="Folder of voxel truths, files named as the volumes.")
 @click.option("--folds", default=5, show_default=True, help="Number of folds, by patient.")
-@click.option("--seed", default=0, show_default=True, help="Of the assignment to folds.")
+@click.option("--seed", default=0, type=SEED, show_default=True, help="Of the assignment to folds.")
 @click.option("--out", type=FILE, default=None, help="The table to write. [default: FOLDER/cohort.csv]")
 def cohort_new(folder: Path, labels: Path | None, masks: Path | None, folds: int, seed: int, out: Path | None) -> None:
     """List the volumes (.nii, .nii.gz, .npy) below FOLDER in a cohort.csv."""
@@ -135,6 +136,47 @@ def cohort_new(folder: Path, labels: Path | None, masks: Path | None, folds: int
     if labels is None:
         click.echo("no labels given: every volume is taken for normal", err=True)
     click.echo(f"{len(table.cases)} cases in folds {', '.join(map(str, table.folds))}: {path}")
+
+
+@cohort.command("split")
+@click.argument("table", type=FILE)
+@click.option("--folds", default=5, type=click.IntRange(min=2), show_default=True, help="Number of folds, by patient.")
+@click.option(
+    "--holdout", default=None, metavar="N|SHARE", help="Patients of the hold-out, as 8 or 0.2; else as it is."
+)
+@click.option("--seed", default=0, type=SEED, show_default=True, help="Of the order among patients alike.")
+@click.option(
+    "--folds-file", type=FILE, default=None, help="Folds that are given: CSV, MONAI datalist, nnU-Net splits."
+)
+@click.option("--out", type=FILE, default=None, help="Another table to write. [default: TABLE]")
+@click.option("--reassign", is_flag=True, help="Forget the folds there are; a locked hold-out stays.")
+def cohort_split(
+    table: Path, folds: int, holdout: str | None, seed: int, folds_file: Path | None, out: Path | None, reassign: bool
+) -> None:
+    """Give the patients of cohort.csv TABLE folds that are alike, draw a hold-out and lock it."""
+    from fracture_vae.cohort.balance import summary
+    from fracture_vae.cohort.split import split_table
+
+    made = split_table(
+        table, folds=folds, holdout=holdout, seed=seed, folds_file=folds_file, out=out, reassign=reassign
+    )
+    click.echo(summary(made.cases))
+    click.echo(made.path)
+
+
+@cohort.command("check")
+@click.argument("table", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def cohort_check(table: Path, as_json: bool) -> None:
+    """Read every image of cohort.csv TABLE and list all that is wrong: leaks between folds, a broken lock, geometry."""
+    from fracture_vae.cohort.check import check_table
+
+    report = check_table(table)
+    click.echo(json.dumps(report.as_dict(), indent=2) if as_json else report.text())
+    for problem in () if as_json else report.problems:
+        click.echo(f"Error: {report.path}: {problem}", err=True)
+    if report.problems:
+        sys.exit(2)
 
 
 @cohort.command("export")
@@ -173,7 +215,7 @@ def cohort_import(datalist: Path, table: Path) -> None:
 @click.option("--folds", default=5, show_default=True, help="Number of folds, by patient.")
 @click.option("--size", default=128, show_default=True, help="Edge of a crop in voxels.")
 @click.option("--spacing", default=1.0, show_default=True, help="Voxel size of a crop in mm.")
-@click.option("--seed", default=0, show_default=True, help="Everything follows from it.")
+@click.option("--seed", default=0, type=SEED, show_default=True, help="Everything follows from it.")
 def cohort_synthetic(folder: Path, levels: str, **plan: Any) -> None:
     """Make a cohort of synthetic spines, some vertebrae broken, in FOLDER."""
     from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort
@@ -264,7 +306,7 @@ def infer(
 @click.argument("maps", type=FILE)
 @click.option("--cohort", "cohort_path", type=FILE, default=None, help="The cohort, for the truth.")
 @click.option("--out", type=FILE, default=None, help="The picture. [default: MAPS/contact_sheet.png]")
-@click.option("--cases", default=6, show_default=True, help="How many cases to show.")
+@click.option("--cases", default=6, type=click.IntRange(min=1), show_default=True, help="How many cases to show.")
 def sheet(maps: Path, cohort_path: Path | None, out: Path | None, cases: int) -> None:
     """Draw a contact sheet of MAPS, a folder infer wrote: image, reconstruction, error and truth in three planes."""
     from fracture_vae.report.contact_sheet import draw_contact_sheet

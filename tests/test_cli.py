@@ -18,6 +18,8 @@ COMMANDS = [
     ["crop"],
     ["cohort"],
     ["cohort", "new"],
+    ["cohort", "split"],
+    ["cohort", "check"],
     ["cohort", "synthetic"],
     ["cohort", "export"],
     ["cohort", "import"],

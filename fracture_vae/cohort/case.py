@@ -18,9 +18,10 @@ Columns (paths are relative to the file; other columns are kept as they are):
 | ``vertebra_mask`` | the vertebra's own mask in the image's grid, optional; written only where there is one |
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -123,6 +124,18 @@ def case_fields(case: Case, folder: Path) -> dict[str, str]:
     }
     own_mask = {VERTEBRA_MASK: _relative(case.vertebra_mask, folder)} if case.vertebra_mask else {}
     return fields | own_mask | dict(case.extra)
+
+
+def pseudonym(patient_id: str) -> str:
+    """Return what stands for a patient in a checkpoint or a lock: the first 16 digits of the id's SHA-256."""
+    return hashlib.sha256(patient_id.encode()).hexdigest()[:16]
+
+
+def rows_of(cases: Sequence[Case]) -> str:
+    """Return the rows of cases in words, as ``rows 2, 3``; five of them at most."""
+    listed = [str(case.row) for case in cases]
+    shown = ", ".join(listed[:5]) + (" …" if len(listed) > 5 else "")
+    return f"row{'s' if len(listed) != 1 else ''} {shown}" if listed else "no rows"
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:

@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from fracture_vae.cohort.crop import crop_vertebrae
 from fracture_vae.cohort.genant import Fracture
-from fracture_vae.cohort.manifest import HOLDOUT, Case, Cohort, assign_folds, check_content, read_cohort, write_cohort
+from fracture_vae.cohort.manifest import HOLDOUT, Case, Cohort, check_content, read_cohort, write_cohort
 from fracture_vae.cohort.phantom import simulate_spine
+from fracture_vae.cohort.split import assign_folds
 from fracture_vae.cohort.volumes import write_nifti
 from fracture_vae.errors import InputError
 from fracture_vae.files import require_folder
