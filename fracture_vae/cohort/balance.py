@@ -9,8 +9,7 @@ from scipy.stats import rankdata
 from fracture_vae.cohort.case import HOLDOUT, Case
 from fracture_vae.cohort.levels import in_order
 
-Counts = Counter[tuple[str, str, int | None]]
-"""Cases by (fold, level, label)."""
+_TELLING = 0.55  # a level-only AUROC from which scores must be compared with it
 
 
 def folds_of(cases: Sequence[Case]) -> list[str]:
@@ -29,7 +28,7 @@ def normals_to_train(cases: Sequence[Case]) -> dict[str, int]:
 
 def by_level(cases: Sequence[Case]) -> list[dict[str, str | int]]:
     """Return one record for each level and fold: level, fold, normal, abnormal, unknown."""
-    counts: Counts = Counter((case.fold, case.level, case.label) for case in cases)
+    counts = Counter((case.fold, case.level, case.label) for case in cases)
     return [
         {
             "level": level,
@@ -94,12 +93,9 @@ def summary(cases: Sequence[Case]) -> str:
     lines = [table_text(cases), *(f"warning: {gap}" for gap in gaps(cases))]
     value = level_auroc(cases)
     if value is not None:
-        lines.append(
-            f"A classifier that knows nothing but the level reaches an AUROC of {value:.2f}: abnormal cases gather at "
-            "levels where normal ones are rare. Compare scores with that, or within a level."
-            if value > 0.55
-            else f"A classifier that knows nothing but the level reaches an AUROC of {value:.2f}."
-        )
+        knows = f"A classifier that knows nothing but the level has an AUROC of {value:.2f} (rates leave a patient out)"
+        trap = ": abnormal cases gather at levels where normal ones are rare. Compare scores with that."
+        lines.append(knows + (trap if value > _TELLING else "."))
     return "\n".join(lines)
 
 

@@ -17,10 +17,17 @@ from tqdm import tqdm
 
 from fracture_vae.cohort.balance import by_level, gaps, level_auroc, normals_to_train, summary
 from fracture_vae.cohort.case import REQUIRED, Case, absolute, parse_case, rows_of
-from fracture_vae.cohort.content import canonical, image_hash, voxel_hash
+from fracture_vae.cohort.content import image_hash, voxel_hash
 from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.holdout import content_problems, patient_problems, read_lock
-from fracture_vae.cohort.manifest import case_problems, read_table
+from fracture_vae.cohort.manifest import read_table
+from fracture_vae.cohort.problems import (
+    case_problems,
+    in_two_folds,
+    rows_and_folds,
+    scan_problems,
+    spelling_problems,
+)
 from fracture_vae.cohort.volumes import Stored, read_stored, read_volume
 from fracture_vae.errors import InputError
 
@@ -82,7 +89,8 @@ def check_table(path: str | os.PathLike[str]) -> Report:
     cases, problems = _rows(file)
     lock = read_lock(file)
     problems += case_problems(cases)
-    problems += _spellings(cases)
+    problems += spelling_problems(cases)
+    problems += scan_problems(cases)
     if lock is not None:
         problems += patient_problems(lock, cases)
     looked = list(_map(_look, cases, "images", os.cpu_count() or 1))
@@ -90,8 +98,8 @@ def check_table(path: str | os.PathLike[str]) -> Report:
     hashes = {case.image: one.content for case, one in zip(cases, looked, strict=True) if one.content}
     by_content = _groups(cases, lambda case: hashes.get(case.image))
     different = [own for own in by_content if len({os.path.realpath(case.image) for case in own}) > 1]
-    problems += [f"{_where(own)} hold the same image ({_names(own)}); keep one row" for own in different]
-    problems += _shared_sources(cases)
+    problems += [f"{rows_and_folds(own)} hold the same image ({_names(own)}); keep one row" for own in different]
+    problems += _copied_sources(cases)
     if lock is not None:
         problems += content_problems(lock, cases, hashes)
     return Report(file, tuple(cases), tuple(problems), tuple(gaps(cases)))
@@ -105,19 +113,6 @@ def _rows(file: Path) -> tuple[list[Case], list[str]]:
         except InputError as error:
             problems.append(str(error))
     return cases, problems
-
-
-def _spellings(cases: Sequence[Case]) -> Iterator[str]:
-    """Yield patients and cases whose ids differ only in case, blanks or Unicode form."""
-    yield from _spelt(cases, "patient_id", lambda case: case.patient_id)
-    yield from _spelt(cases, "case_id", lambda case: case.case_id)
-
-
-def _spelt(cases: Sequence[Case], column: str, name: Callable[[Case], str]) -> Iterator[str]:
-    first = list({name(case): case for case in reversed(cases)}.values())[::-1]
-    for own in _groups(first, lambda case: canonical(name(case))):
-        shown = " and ".join(f"'{name(case)}'" for case in own[:3])
-        yield f"{rows_of(own)} spell one {column} in {len(own)} ways ({shown}); spell it alike"
 
 
 def _look(case: Case) -> _Looked:
@@ -172,29 +167,25 @@ def _alike(affine: object, other: object) -> bool:
     return bool(np.allclose(np.asarray(affine), np.asarray(other), rtol=0, atol=_GRID_TOLERANCE))
 
 
-def _shared_sources(cases: Sequence[Case]) -> list[str]:
-    """Return which scans are in two folds, by path or by content; absent scans count by path only."""
+def _copied_sources(cases: Sequence[Case]) -> list[str]:
+    """Return which scans lie in two files of one content and are in two folds; absent scans are passed over."""
     by_path: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        if case.source_image is not None:
+        if case.source_image is not None and case.source_image.is_file():
             by_path[os.path.realpath(case.source_image)].append(case)
-    there = [path for path in by_path if Path(path).is_file()]
-    problems = [
-        f"{_where(own)} were cropped from one scan ({Path(path).name}); keep one fold"
-        for path, own in by_path.items()
-        if _folds(own) > 1
-    ]
+    problems = []
     by_content: dict[str, list[str]] = defaultdict(list)
-    for path, (content, problem) in zip(there, _map(_hash, there, "source scans", _SOURCES_AT_ONCE), strict=True):
+    looked = _map(_hash, list(by_path), "source scans", _SOURCES_AT_ONCE)
+    for path, (content, problem) in zip(by_path, looked, strict=True):
         if content is None:
             problems.append(f"{rows_of(by_path[path])}: source_image: {problem}")
         else:
             by_content[content].append(path)
     for paths in by_content.values():
         own = [case for path in paths for case in by_path[path]]
-        if len(paths) > 1 and _folds(own) > 1:
+        if len(paths) > 1 and in_two_folds(own):
             names = ", ".join(Path(path).name for path in paths)
-            problems.append(f"{_where(own)} were cropped from copies of one scan ({names}); keep one fold")
+            problems.append(f"{rows_and_folds(own)} were cropped from copies of one scan ({names}); keep one fold")
     return problems
 
 
@@ -216,17 +207,6 @@ def _groups(cases: Iterable[Case], key: Callable[[Case], Hashable]) -> list[list
     for case in cases:
         groups[key(case)].append(case)
     return [own for name, own in groups.items() if name is not None and len(own) > 1]
-
-
-def _folds(cases: Iterable[Case]) -> int:
-    return len({case.fold for case in cases if case.fold})
-
-
-def _where(cases: Sequence[Case]) -> str:
-    """Return rows in words, with their folds where they have two."""
-    folds = list(dict.fromkeys(case.fold for case in cases if case.fold))
-    first = [next(case for case in cases if case.fold == fold) for fold in folds]
-    return f"{rows_of(first)} in folds {' and '.join(folds)}" if len(folds) > 1 else rows_of(cases)
 
 
 def _names(cases: Sequence[Case]) -> str:

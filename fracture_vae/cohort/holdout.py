@@ -100,18 +100,16 @@ def write_lock(lock: Lock) -> None:
 
 def patient_problems(lock: Lock, cases: Sequence[Case]) -> Iterator[str]:
     """Yield what patients of ``cases`` break the lock: one moved out of the hold-out, or gone. Opens no image."""
-    by_patient: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        by_patient[_pseudonym(case)].append(case)
-    for name in lock.patients:
-        moved = [case for case in by_patient[name] if case.fold != HOLDOUT]
+    by_patient = _by_pseudonym(cases)
+    for name, own in by_patient.items():
+        moved = [case for case in own if case.fold != HOLDOUT and name in lock.patients]
         if moved:
             folds = " and ".join(sorted({f"fold {case.fold}" if case.fold else "no fold" for case in moved}))
             yield (
                 f"{rows_of(moved)} put locked hold-out patient '{moved[0].patient_id}' in {folds}; "
                 f"set fold to '{HOLDOUT}' again ({lock.path.name})"
             )
-    if gone := [name for name in lock.patients if not by_patient[name]]:
+    if gone := lock.patients.keys() - by_patient.keys():
         yield f"{len(gone)} patient(s) of the locked hold-out have no row any more; restore them ({lock.path.name})"
 
 
@@ -121,31 +119,24 @@ def content_problems(lock: Lock, cases: Sequence[Case], hashes: Mapping[Path, st
     Args:
         lock: the lock.
         cases: of the whole table.
-        hashes: `voxel_hash` of each image of the hold-out, by its path; an image that is not in it is passed over.
+        hashes: `voxel_hash` by path of the hold-out's images; a patient with an image not in it is passed over.
     """
-    present: dict[str, set[str]] = defaultdict(set)
-    read_whole: dict[str, bool] = defaultdict(lambda: True)
-    for case in cases:
-        if case.fold != HOLDOUT:
-            continue
-        name = _pseudonym(case)
-        if name not in lock.patients:
+    for name, own in _by_pseudonym(cases).items():
+        held = [case for case in own if case.fold == HOLDOUT]
+        locked = lock.patients.get(name)
+        if locked is None and held:
             yield (
-                f"row {case.row} adds patient '{case.patient_id}', who may have trained a model, to the locked "
+                f"{rows_of(held)} add patient '{held[0].patient_id}', who may have trained a model, to the locked "
                 f"hold-out; give another fold, or delete {lock.path.name} to lock anew"
             )
-        elif case.image not in hashes:
-            read_whole[name] = False
-        elif hashes[case.image] not in lock.patients[name]:
-            yield f"row {case.row}: {case.image.name} of the locked hold-out was changed or added; restore it"
-        else:
-            present[name].add(hashes[case.image])
-    for name, locked in lock.patients.items():
-        own = [case for case in cases if _pseudonym(case) == name]
-        gone = len(set(locked) - present[name])
-        if gone and own and read_whole[name] and all(case.fold == HOLDOUT for case in own):
+        if locked is None or len(held) < len(own) or any(case.image not in hashes for case in held):
+            continue
+        for case in held:
+            if hashes[case.image] not in locked:
+                yield f"row {case.row}: {case.image.name} of the locked hold-out was changed or added; restore it"
+        if gone := len(set(locked) - {hashes[case.image] for case in held}):
             yield (
-                f"{rows_of(own)}: {gone} image(s) of patient '{own[0].patient_id}' in the locked hold-out are not as "
+                f"{rows_of(held)}: {gone} image(s) of patient '{held[0].patient_id}' in the locked hold-out are not as "
                 f"locked, or gone; restore them ({lock.path.name})"
             )
 
@@ -162,10 +153,17 @@ def guard_holdout(cases: Sequence[Case], allowed: bool) -> None:
     folder = os.path.commonpath([case.image.parent for case in held])
     if not allowed:
         raise InputError(
-            f"{folder}: {len(held)} hold-out cases ({rows_of(held)}) were asked for in training; "
+            f"{folder}: {len(held)} hold-out case(s) ({rows_of(held)}) were asked for in training; "
             "leave them out, or pass allow_holdout knowingly"
         )
-    logger.warning("allow_holdout: reading %d hold-out cases (%s) of %s", len(held), rows_of(held), folder)
+    logger.warning("allow_holdout: reading %d hold-out case(s) (%s) of %s", len(held), rows_of(held), folder)
+
+
+def _by_pseudonym(cases: Sequence[Case]) -> dict[str, list[Case]]:
+    by_patient: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_patient[_pseudonym(case)].append(case)
+    return by_patient
 
 
 def _pseudonym(case: Case) -> str:

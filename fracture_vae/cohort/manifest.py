@@ -8,10 +8,8 @@ import gzip
 import hashlib
 import io
 import os
-import unicodedata
 import zlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +26,13 @@ from fracture_vae.cohort.case import (
     rows_of,
 )
 from fracture_vae.cohort.holdout import patient_problems, read_lock
+from fracture_vae.cohort.problems import case_problems, shared
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.files import write_text
 
 __all__ = [
-    "HOLDOUT", "Box", "Case", "Cohort", "case_problems", "check_cases", "check_content", "pseudonym",
-    "read_cohort", "read_table", "shared", "write_cohort",
+    "HOLDOUT", "Box", "Case", "Cohort", "check_cases", "check_content", "pseudonym", "read_cohort", "read_table",
+    "write_cohort",
 ]  # fmt: skip
 
 
@@ -175,44 +174,6 @@ def check_cases(file: Path, cases: Sequence[Case]) -> None:
     """
     for problem in case_problems(cases):
         raise InputError(f"{file}: {problem}")
-
-
-def case_problems(cases: Sequence[Case]) -> Iterator[str]:
-    """Yield what cannot be in one table: a case or an image listed twice, a patient in two folds.
-
-    Two case ids are the same where a file system that knows no upper and lower case would take them for one.
-    """
-    yield from shared(cases, lambda case: case.case_id, "have the same case_id")
-    one_each = list({case.case_id: case for case in cases}.values())
-    yield from shared(
-        one_each,
-        lambda case: unicodedata.normalize("NFC", unicodedata.normalize("NFC", case.case_id).casefold()),
-        "have case_ids that differ only in upper and lower case or Unicode form, and would share files",
-        "rename one",
-    )
-    yield from shared(cases, lambda case: os.path.realpath(case.image), "name the same image")
-    by_patient: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        if case.fold:
-            by_patient[case.patient_id].append(case)
-    for patient, own in by_patient.items():
-        folds = sorted({case.fold for case in own})
-        if len(folds) > 1:
-            rows = rows_of([next(case for case in own if case.fold == fold) for fold in folds])
-            yield f"{rows} put patient '{patient}' in folds {' and '.join(folds)}; keep one fold"
-
-
-def shared(
-    cases: Iterable[Case], key: Callable[[Case], str], complaint: str, remedy: str = "keep one row"
-) -> Iterator[str]:
-    """Yield a complaint, with rows, for every group of cases of which ``key`` says the same."""
-    groups: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        groups[key(case)].append(case)
-    for own in groups.values():
-        if len(own) > 1:
-            names = ", ".join(dict.fromkeys(case.image.name for case in own))
-            yield f"{rows_of(own)} {complaint} ({own[0].case_id}: {names}); {remedy}"
 
 
 def _content_hash(path: Path) -> str:

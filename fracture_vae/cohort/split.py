@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from fracture_vae.cohort.case import HOLDOUT, Case, absolute, rows_of
@@ -19,7 +20,13 @@ from fracture_vae.cohort.holdout import (
     read_lock,
     write_lock,
 )  # fmt: skip
-from fracture_vae.cohort.manifest import Cohort, check_cases, read_cohort, write_cohort
+from fracture_vae.cohort.manifest import (
+    Cohort,
+    check_cases,
+    read_cohort,
+    write_cohort,
+)
+from fracture_vae.cohort.problems import scan_problems, spelling_problems
 from fracture_vae.cohort.stratify import Bins, Content, deal
 from fracture_vae.errors import InputError
 
@@ -65,6 +72,8 @@ def split_table(
         cases = _with_holdout(cohort.path, cases, holdout, folds, seed, lock)
     cases = assign_folds(cases, folds, seed)
     check_cases(cohort.path, cases)
+    for problem in chain(spelling_problems(cases), scan_problems(cases)):
+        raise InputError(f"{cohort.path}: {problem}")
     lock = _locked(target, cases, seed, lock)
     write_cohort(target, cases)
     if lock is not None and not lock.path.exists():
