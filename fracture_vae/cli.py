@@ -154,13 +154,13 @@ def cohort_split(
     table: Path, folds: int, holdout: str | None, seed: int, folds_file: Path | None, out: Path | None, reassign: bool
 ) -> None:
     """Give the patients of cohort.csv TABLE folds that are alike, draw a hold-out and lock it."""
-    from fracture_vae.cohort.balance import summary
+    from fracture_vae.cohort.balance import gaps, summary
     from fracture_vae.cohort.split import split_table
 
     made = split_table(
         table, folds=folds, holdout=holdout, seed=seed, folds_file=folds_file, out=out, reassign=reassign
     )
-    click.echo(summary(made.cases))
+    click.echo(summary(made.cases, gaps(made.cases)))
     click.echo(made.path)
 
 

@@ -47,7 +47,8 @@ def table_text(cases: Sequence[Case]) -> str:
     folds = folds_of(cases)
     head = ["normal / abnormal", *(_title(fold) for fold in folds), "all"]
     lines = [head]
-    for level in in_order({case.level for case in cases}):
+    levels = in_order({case.level for case in cases})
+    for level in levels if len(levels) > 1 else []:
         own = [case for case in cases if case.level == level]
         lines.append([level or "no level", *(_pair(own, fold) for fold in folds), _pair(own, None)])
     lines.append(["all levels", *(_pair(cases, fold) for fold in folds), _pair(cases, None)])
@@ -55,8 +56,8 @@ def table_text(cases: Sequence[Case]) -> str:
         lines.append(["label unknown", *(str(unknown[fold]) for fold in folds), str(unknown.total())])
     patients = {fold: len({case.patient_id for case in cases if case.fold == fold}) for fold in folds}
     lines.append(["patients", *(str(patients[fold]) for fold in folds), str(len({c.patient_id for c in cases}))])
-    train = normals_to_train(cases)
-    lines.append(["normals to train on", *(str(train.get(fold, "")) for fold in folds), ""])
+    if train := normals_to_train(cases):
+        lines.append(["normals to train on", *(str(train.get(fold, "")) for fold in folds), ""])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()
@@ -88,9 +89,9 @@ def gaps(cases: Sequence[Case]) -> list[str]:
     return told
 
 
-def summary(cases: Sequence[Case]) -> str:
-    """Return `table_text`, the `gaps` as warnings, and the trap of `level_auroc` in words."""
-    lines = [table_text(cases), *(f"warning: {gap}" for gap in gaps(cases))]
+def summary(cases: Sequence[Case], warnings: Sequence[str]) -> str:
+    """Return `table_text`, the warnings, and the trap of `level_auroc` in words."""
+    lines = [table_text(cases), *(f"warning: {warning}" for warning in warnings)]
     value = level_auroc(cases)
     if value is not None:
         knows = f"A classifier that knows nothing but the level has an AUROC of {value:.2f} (rates leave a patient out)"

@@ -5,10 +5,10 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,8 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from fracture_vae.cohort.balance import by_level, gaps, level_auroc, normals_to_train, summary
-from fracture_vae.cohort.case import REQUIRED, Case, absolute, parse_case, rows_of
-from fracture_vae.cohort.content import image_hash, voxel_hash
+from fracture_vae.cohort.case import HOLDOUT, REQUIRED, Case, absolute, parse_case, rows_of
+from fracture_vae.cohort.content import image_hash, turned, value_key, voxel_hash
 from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.holdout import content_problems, patient_problems, read_lock
 from fracture_vae.cohort.manifest import read_table
@@ -58,7 +58,7 @@ class Report:
         """Return what each fold holds, and the verdict."""
         count = len(self.problems)
         verdict = f"{count} problem{'s' if count > 1 else ''}" if count else f"{len(self.cases)} cases, no problem"
-        return f"{summary(self.cases)}\n{self.path}: {verdict}"
+        return f"{summary(self.cases, self.warnings)}\n{self.path}: {verdict}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report ready for ``json.dump``."""
@@ -73,9 +73,10 @@ class Report:
 
 
 class _Looked(NamedTuple):
-    """What one row's files gave: hash of the image, if it could be read, and what is wrong."""
+    """What one row's files gave: `voxel_hash` and `value_key` of the image, if readable, and what is wrong."""
 
     content: str | None
+    values: str | None
     problems: tuple[str, ...]
 
 
@@ -96,13 +97,15 @@ def check_table(path: str | os.PathLike[str]) -> Report:
     looked = list(_map(_look, cases, "images", os.cpu_count() or 1))
     problems += chain.from_iterable(one.problems for one in looked)
     hashes = {case.image: one.content for case, one in zip(cases, looked, strict=True) if one.content}
-    by_content = _groups(cases, lambda case: hashes.get(case.image))
-    different = [own for own in by_content if len({os.path.realpath(case.image) for case in own}) > 1]
-    problems += [f"{rows_and_folds(own)} hold the same image ({_names(own)}); keep one row" for own in different]
+    problems += _one_image(cases, hashes)
+    problems += _turned_images(cases, {c.image: one.values for c, one in zip(cases, looked, strict=True)}, hashes)
     problems += _copied_sources(cases)
     if lock is not None:
         problems += content_problems(lock, cases, hashes)
-    return Report(file, tuple(cases), tuple(problems), tuple(gaps(cases)))
+    warnings = gaps(cases)
+    if lock is None and any(case.fold == HOLDOUT for case in cases):
+        warnings.append(f"the hold-out is not locked; fracture-vae cohort split {file.name} locks it")
+    return Report(file, tuple(cases), tuple(problems), tuple(warnings))
 
 
 def _rows(file: Path) -> tuple[list[Case], list[str]]:
@@ -120,9 +123,9 @@ def _look(case: Case) -> _Looked:
     try:
         volume = read_volume(case.image)
     except InputError as error:
-        return _Looked(None, (f"{where}: {error}",))
+        return _Looked(None, None, (f"{where}: {error}",))
     problems = chain(_masks(case, volume.stored, where), _box(case, volume.stored, where), _crop(case, volume.stored))
-    return _Looked(voxel_hash(volume), tuple(problems))
+    return _Looked(voxel_hash(volume), value_key(volume), tuple(problems))
 
 
 def _masks(case: Case, image: Stored, where: str) -> Iterator[str]:
@@ -165,6 +168,28 @@ def _crop(case: Case, image: Stored) -> Iterator[str]:
 
 def _alike(affine: object, other: object) -> bool:
     return bool(np.allclose(np.asarray(affine), np.asarray(other), rtol=0, atol=_GRID_TOLERANCE))
+
+
+def _one_image(cases: Sequence[Case], hashes: Mapping[Path, str]) -> Iterator[str]:
+    """Yield rows whose files hold the same image; one file under two names is told already."""
+    for own in _groups(cases, lambda case: hashes.get(case.image)):
+        if len({os.path.realpath(case.image) for case in own}) > 1:
+            yield f"{rows_and_folds(own)} hold the same image ({_names(own)}); keep one row"
+
+
+def _turned_images(cases: Sequence[Case], values: Mapping[Path, str | None], hashes: Mapping[Path, str]) -> list[str]:
+    """Return rows that hold the same image turned or mirrored, found by their values and then compared."""
+    problems = []
+    for own in _groups(cases, lambda case: values[case.image]):
+        distinct = list({hashes[case.image]: case for case in reversed(own)}.values())[::-1]
+        arrays = [read_volume(case.image).array for case in distinct] if len(distinct) > 1 else []
+        for (one, first), (other, second) in combinations(zip(distinct, arrays, strict=False), 2):
+            if turned(first, second):
+                pair = sorted((one, other), key=lambda case: case.row)
+                problems.append(
+                    f"{rows_and_folds(pair)} hold the same image, turned or mirrored ({_names(pair)}); keep one row"
+                )
+    return problems
 
 
 def _copied_sources(cases: Sequence[Case]) -> list[str]:

@@ -96,9 +96,8 @@ def assign_folds(cases: Sequence[Case], k: int, seed: int = 0) -> list[Case]:
         return [replace(case, fold=held[case.patient_id]) for case in cases]
     normal = {case.patient_id for case in dealt if case.label == 0 and held.get(case.patient_id) != HOLDOUT}
     if k < 2 or len(normal) < k:
-        raise InputError(
-            f"{len(normal)} patients with normal cases cannot fill k={k} folds; give k from 2 to that many"
-        )
+        remedy = "give k from 2 to that many" if len(normal) > 1 else "label at least two patients' normal cases 0"
+        raise InputError(f"{len(normal)} patients with normal cases cannot fill k={k} folds; {remedy}")
     if above := [case for case in dealt if case.fold and int(case.fold) > k]:
         raise InputError(f"{rows_of(above)} are in fold {above[0].fold}, above k={k}; give k of at least that")
     contents = _contents([case for case in dealt if held.get(case.patient_id) != HOLDOUT])

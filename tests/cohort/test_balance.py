@@ -45,6 +45,11 @@ def test_the_table_counts_by_hand() -> None:
     ]
 
 
+def test_one_level_and_no_folds_make_a_short_table() -> None:
+    rows = [" ".join(line.split()) for line in table_text([case("A", "", 0, "")]).splitlines()]
+    assert rows == ["normal / abnormal no fold all", "all levels 1 / 0 1 / 0", "patients 1 1"]
+
+
 def test_counts_for_programs() -> None:
     assert {"level": "T12", "fold": "test", "normal": 0, "abnormal": 0, "unknown": 1} in by_level(STUDY)
     assert len(by_level(STUDY)) == 3 * 5
@@ -82,5 +87,9 @@ def test_where_the_level_says_nothing_there_is_no_auroc(cases: list[Case]) -> No
 
 def test_the_trap_is_told_where_there_is_one() -> None:
     apart = [case(p, level, int(level == "L1")) for p in "ABC" for level in ("L1", "L2")]
-    assert "AUROC of 1.00 (rates leave a patient out): abnormal cases gather" in summary(apart)
-    assert "AUROC of 0.00 (rates leave a patient out)." in summary(STUDY[:6])
+    assert "AUROC of 1.00 (rates leave a patient out): abnormal cases gather" in summary(apart, [])
+    assert summary(STUDY[:6], ["a", "b"]).splitlines()[-3:] == [
+        "warning: a",
+        "warning: b",
+        "A classifier that knows nothing but the level has an AUROC of 0.00 (rates leave a patient out).",
+    ]

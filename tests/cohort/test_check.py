@@ -82,6 +82,29 @@ def test_one_image_in_two_folds_is_caught_however_it_is_stored(
     assert problems(path) == [f"rows 2, 3 in folds 1 and 2 hold the same image (first.nii.gz, {other}); keep one row"]
 
 
+@pytest.mark.parametrize("orientation", ["LPS", "PIR", "mirrored"])
+def test_an_array_that_cannot_tell_its_orientation_is_known_again(
+    table: Callable[..., Path], tmp_path: Path, orientation: str
+) -> None:
+    affine = {"LPS": LPS, "PIR": PIR, "mirrored": np.eye(4)}[orientation]
+    oriented(tmp_path / "a.nii.gz", voxels(1), affine)
+    stored = np.asarray(nib.load(tmp_path / "a.nii.gz").dataobj)
+    save(tmp_path / "b.npy", stored[:, :, ::-1] if orientation == "mirrored" else stored)
+    assert problems(table(tmp_path / "cohort.csv", rows(tmp_path, "a.nii.gz", "b.npy"))) == [
+        "rows 2, 3 in folds 1 and 2 hold the same image, turned or mirrored (a.nii.gz, b.npy); keep one row"
+    ]
+
+
+def test_images_of_the_same_values_otherwise_arranged_are_two(table: Callable[..., Path], tmp_path: Path) -> None:
+    array = np.zeros((4, 4, 4), dtype=np.float32)
+    for name, places in {"a": ((0, 0, 0), (1, 1, 1)), "b": ((0, 0, 0), (1, 1, 0))}.items():
+        own = array.copy()
+        for place in places:
+            own[place] = 1
+        save(tmp_path / f"{name}.npy", own)
+    assert problems(table(tmp_path / "cohort.csv", rows(tmp_path, "a.npy", "b.npy"))) == []
+
+
 def test_images_that_differ_in_one_voxel_are_two(table: Callable[..., Path], tmp_path: Path) -> None:
     array = voxels(1)
     save(tmp_path / "a.npy", array)
