@@ -126,8 +126,8 @@ def content_problems(lock: Lock, cases: Sequence[Case], hashes: Mapping[Path, st
         locked = lock.patients.get(name)
         if locked is None and held:
             yield (
-                f"{rows_of(held)} add patient '{held[0].patient_id}', who may have trained a model, to the locked "
-                f"hold-out; give another fold, or delete {lock.path.name} to lock anew"
+                f"{rows_of(held)}: patient '{held[0].patient_id}' was added to the locked hold-out and may have "
+                f"trained a model; give another fold, or delete {lock.path.name} to lock anew"
             )
         if locked is None or len(held) < len(own) or any(case.image not in hashes for case in held):
             continue

@@ -99,7 +99,7 @@ def assign_folds(cases: Sequence[Case], k: int, seed: int = 0) -> list[Case]:
         remedy = "give k from 2 to that many" if len(normal) > 1 else "label at least two patients' normal cases 0"
         raise InputError(f"{len(normal)} patients with normal cases cannot fill k={k} folds; {remedy}")
     if above := [case for case in dealt if case.fold and int(case.fold) > k]:
-        raise InputError(f"{rows_of(above)} are in fold {above[0].fold}, above k={k}; give k of at least that")
+        raise InputError(f"{rows_of(above)}: fold {above[0].fold} is above the k={k} folds asked for; ask for more")
     contents = _contents([case for case in dealt if held.get(case.patient_id) != HOLDOUT])
     given = {name: int(fold) - 1 for name, fold in held.items() if name in contents}
     bins = deal(contents, Bins((1,) * k, (1,) * k), given, seed)

@@ -94,8 +94,9 @@ def test_a_removed_image_is_told_by_check_and_split(locked: Path) -> None:
 
 def test_a_patient_added_to_the_holdout_is_told_by_check_and_split(locked: Path) -> None:
     locked.write_text(locked.read_text().replace(",B,,0,2,", ",B,,0,test,"))
-    assert [p.split(",")[0] for p in problems(locked)] == ["rows 4"]
-    with pytest.raises(InputError, match="rows 4, 5 add patient 'B', who may have trained a model"):
+    said = "rows 4, 5: patient 'B' was added to the locked hold-out"
+    assert [p.split(" and may")[0] for p in problems(locked)] == [said]
+    with pytest.raises(InputError, match=said):
         split_table(locked)
 
 

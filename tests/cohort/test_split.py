@@ -74,7 +74,7 @@ def test_folds_already_given_stay_and_the_holdout_is_left_alone():
 def test_a_fold_above_k_is_told():
     cases = patients(4)
     cases[0] = replace(cases[0], fold="7")
-    with pytest.raises(InputError, match="row 2 are in fold 7, above k=2"):
+    with pytest.raises(InputError, match="row 2: fold 7 is above the k=2 folds asked for"):
         assign_folds(cases, 2)
 
 
