@@ -18,6 +18,8 @@ from fracture_vae.cohort.manifest import read_table
 from fracture_vae.cohort.volumes import stem
 from fracture_vae.errors import InputError, nearest
 
+_MOST = 999  # folds, as in a table
+
 
 class _Entry(NamedTuple):
     """One statement of a folds file; no fold where it only names a case that must be known."""
@@ -95,17 +97,20 @@ def _csv(file: Path) -> Iterator[_Entry]:
         where, fold = f"{file}: row {row}", fields["fold"].strip()
         if not fields[column].strip():
             raise InputError(f"{where}: '{column}' is empty; fill it")
-        if fold != HOLDOUT and not (fold.isascii() and fold.isdigit() and 0 < int(fold) < 1000):
+        if fold != HOLDOUT and not (fold.isascii() and fold.isdigit() and 0 < int(fold) <= _MOST):
             raise InputError(f"{where}: fold is '{fold}'; it must be 1..k or '{HOLDOUT}'")
         yield _Entry(where, column == "patient_id", fields[column].strip(), fold if fold == HOLDOUT else str(int(fold)))
 
 
 def _datalist(file: Path, content: Mapping[str, Any]) -> Iterator[_Entry]:
     for key in ("training", "testing"):
-        for number, item in enumerate(content.get(key, [])):
+        items = content.get(key, [])
+        if not isinstance(items, list):
+            raise InputError(f"{file}: '{key}' is no list; give a MONAI datalist")
+        for number, item in enumerate(items):
             where = f"{file}: {key}[{number}]"
             named = {"image": item} if isinstance(item, str) else item if isinstance(item, Mapping) else {}
-            column = next((c for c in ("patient_id", "case_id", "image") if named.get(c)), None)
+            column = next((c for c in ("patient_id", "case_id", "image") if named.get(c) not in (None, "")), None)
             if column is None:
                 raise InputError(f"{where}: names no patient_id, case_id or image; give one")
             name = stem(str(named[column])) if column == "image" else str(named[column])
@@ -114,7 +119,7 @@ def _datalist(file: Path, content: Mapping[str, Any]) -> Iterator[_Entry]:
 
 
 def _from_zero(fold: Any, where: str) -> str:
-    if isinstance(fold, bool) or not isinstance(fold, int) or fold < 0:
+    if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < _MOST:
         raise InputError(f"{where}: fold is {fold!r}; it must be a whole number from 0")
     return str(fold + 1)
 

@@ -113,8 +113,8 @@ class _Table:
             [[(2 * _UNIT * total * share + whole) // (2 * whole) for total in totals] for share in bins.shares],
             dtype=np.int64,
         )
-        kinds: dict[bytes, int] = {}
-        self.kind = [kinds.setdefault(row.tobytes(), len(kinds)) for row in self.rows]
+        self.kinds, kind = np.unique(self.rows, axis=0, return_inverse=True)
+        self.kind: list[int] = kind.reshape(-1).tolist()
         self.free: list[dict[int, list[int]]] = [{} for _ in bins.shares]
 
     def cost(self, sums: NDArray[np.int64], number: int) -> NDArray[np.int64]:
@@ -162,15 +162,14 @@ class _Table:
 
     def _exchange(self, kind: int, one: int, other: int) -> bool:
         """Give a patient of ``kind`` from bin ``one`` to ``other`` for the patient, or none, that helps most."""
-        leaving = self.rows[self.free[one][kind][-1]]
         partners: list[int | None] = [number for number in sorted(self.free[other]) if number != kind]
-        coming = [self.rows[self.free[other][number][-1]] for number in partners if number is not None]
+        coming = self.kinds[np.array(partners, dtype=np.intp)]
         if self.bins.shares[one] == self.bins.shares[other] and self.sizes[one] > self.sizes[other]:
             partners.append(None)
-            coming.append(np.zeros_like(leaving))
+            coming = np.vstack([coming, np.zeros_like(self.kinds[:1])])
         if not partners:
             return False
-        change = np.stack(coming) - leaving
+        change = coming - self.kinds[kind]
         before = self.cost(self.sums[[one]], one) + self.cost(self.sums[[other]], other)
         after = self.cost(self.sums[one] + change, one) + self.cost(self.sums[other] - change, other)
         gains = after - before

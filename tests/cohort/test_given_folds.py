@@ -85,6 +85,8 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
     "item without name": ("f.json", {"training": [{"fold": 0}]}, r"training[0]: names no patient_id"),
     "item that is none": ("f.json", {"training": [7]}, r"training[0]: names no patient_id"),
     "item without fold": ("f.json", {"training": [{"patient_id": "A"}]}, r"training[0]: fold is None"),
+    "testing that is none": ("f.json", {"training": [], "testing": 5}, "'testing' is no list"),
+    "a fold beyond all": ("f.json", {"training": [{"patient_id": "A", "fold": 999}]}, "training[0]: fold is 999"),
     "trains and validates": ("f.json", [{"train": ["a1", "b1"], "val": ["b1"]}], "[0] both trains and validates on"),
     "validated twice": ("f.json", [{"val": ["a1"]}, {"val": ["a2"]}], "[1].val[0] puts patient 'A' in fold 2, [0]."),
     "unknown in train": ("f.json", [{"train": ["x9"], "val": ["a1"]}], "[0].train[0]: case 'x9' is not in"),
