@@ -153,7 +153,7 @@ def cohort_new(folder: Path, labels: Path | None, masks: Path | None, folds: int
 def cohort_split(
     table: Path, folds: int, holdout: str | None, seed: int, folds_file: Path | None, out: Path | None, reassign: bool
 ) -> None:
-    """Give the patients of cohort.csv TABLE folds that are alike, draw a hold-out and lock it."""
+    """Deal the patients of TABLE into folds alike, draw a hold-out and lock it."""
     from fracture_vae.cohort.balance import gaps, summary
     from fracture_vae.cohort.split import split_table
 
@@ -168,7 +168,7 @@ def cohort_split(
 @click.argument("table", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def cohort_check(table: Path, as_json: bool) -> None:
-    """Read every image of cohort.csv TABLE and list all that is wrong: leaks between folds, a broken lock, geometry."""
+    """List all that is wrong with TABLE: leaks, a broken lock, geometry. Every image is read."""
     from fracture_vae.cohort.check import check_table
 
     report = check_table(table)
