@@ -73,7 +73,7 @@ def check_scan(
     told.append((kinds.PROCESSES, _whole(extent.processes)))
     told.append((kinds.SPACING, _whole(coarse(spacing))))
     if not wrong_scale:
-        told.append((kinds.METAL, metal(ct.array, vertebrae, spacing)))
+        told.append((kinds.METAL, metal(ct.array, vertebrae, ct.affine)))
         told.append((kinds.NOISE, _whole(_noisy(noise(ct.array, vertebrae)))))
     findings = [
         Finding(patient_id, scan, level, kind, detail) for kind, found in told for level, detail in found.items()

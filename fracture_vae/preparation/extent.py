@@ -20,6 +20,9 @@ body crushed to half its height still leaves the vertebra two thirds of its volu
 SLIVER_BORDER_MM = 10.0
 """A fragment this near the border was cut by it."""
 
+EMPTY_HU = -500.0
+"""A plane with nothing above this holds no tissue."""
+
 _SIDES = (("left", "right"), ("back", "front"), ("lower", "upper"))
 
 Bounds = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -34,14 +37,14 @@ class Face(NamedTuple):
 
 
 def field_of_view(ct: NDArray[np.float32]) -> Bounds:
-    """Return first and last plane of each axis that hold an image; planes of one value are padding."""
+    """Return first and last plane of each axis that hold some of the patient; others are air or padding."""
     bounds = []
     for axis in range(3):
         planes = np.moveaxis(ct, axis, 0)
         first, last = 0, len(planes) - 1
-        while first < last and planes[first].min() == planes[first].max():
+        while first < last and planes[first].max() <= EMPTY_HU:
             first += 1
-        while last > first and planes[last].min() == planes[last].max():
+        while last > first and planes[last].max() <= EMPTY_HU:
             last -= 1
         bounds.append((first, last))
     return bounds[0], bounds[1], bounds[2]
@@ -105,8 +108,9 @@ def missing_parts(vertebrae: Sequence[Vertebra], bounds: Bounds, spacing: NDArra
     if not touching:
         return Extent(cut, small, "")
     named = " and ".join(name for pair in _SIDES for name in pair if name in borders)
+    border = "borders" if len(borders) > 1 else "border"
     processes = (
-        f"{', '.join(touching)}: processes reach the {named} border (at most {max(touching.values()):.0f} mm²); the"
+        f"{', '.join(touching)}: processes reach the {named} {border} (at most {max(touching.values()):.0f} mm²); the"
         " bodies are whole. Such crops are blank there: fine where all scans are alike, else take a wider field of view"
     )
     return Extent(cut, small, processes)

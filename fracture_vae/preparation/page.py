@@ -183,6 +183,7 @@ table.narrow { width: auto; }
 th, td { text-align: left; vertical-align: top; padding: .35em .8em .35em 0; border-bottom: 1px solid #e6ebf0; }
 th { color: #5b6b7a; font-weight: 600; }
 td { overflow-wrap: anywhere; }
+td:first-child { white-space: nowrap; overflow-wrap: normal; }
 tr.serious td:first-child, li.serious b { color: #b3261e; font-weight: 700; }
 tr.look td:first-child, li.look b { color: #8a5a00; }
 .scans { display: flex; flex-wrap: wrap; gap: 1.5em; }
