@@ -255,15 +255,22 @@ def mirrored(volume: Volume) -> Volume:
     return volume._replace(array=np.ascontiguousarray(volume.array[::-1]))
 
 
-def test_the_mirrored_phantom_s_aorta_is_on_the_wrong_side(volume: AsVolume) -> None:
-    levels = {level: label_of(level) for level in ("T8", "T9", "T10", "T11")}
-    seed = next(seed for seed in range(100) if draw_patient(seed).contrast > 220)
-    phantom = simulate_spine(seed, tuple(levels), spacing=2.0)
+@pytest.mark.parametrize(("levels", "enhanced", "told"), [
+    (("T8", "T9", "T10", "T11"), True, True),
+    (("T8", "T9", "T10", "T11"), False, False),  # the aorta is as bright as what surrounds it
+    (("T12", "L1", "L2"), True, False),  # an enhanced vena cava could lie so
+])  # fmt: skip
+def test_a_mirrored_phantom_is_told_by_its_aorta_if_it_can_be(
+    volume: AsVolume, levels: tuple[str, ...], enhanced: bool, told: bool
+) -> None:
+    seed = next(seed for seed in range(100) if (draw_patient(seed).contrast > 200) == enhanced)
+    phantom = simulate_spine(seed, levels, spacing=2.0)
     ct, mask = volume(phantom.ct), volume(phantom.mask, name="mask")
-    kind = [finding.kind for finding in check_scan("p", "s", ct, mask, levels, None)]
-    assert kinds.SIDE not in kind
-    (finding,) = (f for f in check_scan("p", "s", mirrored(ct), mirrored(mask), levels, None) if f.kind == kinds.SIDE)
-    assert "as if the aorta were on the right" in finding.detail
+    numbers = {level: label_of(level) for level in levels}
+    assert check_scan("p", "s", ct, mask, numbers, None) == []
+    findings = check_scan("p", "s", mirrored(ct), mirrored(mask), numbers, None)
+    assert [(f.level, f.kind) for f in findings] == [("", kinds.SIDE)] * told
+    assert all("as if the aorta were on the right" in f.detail for f in findings)
 
 
 def real(folder: Path, ct: str, mask: str, labels: str) -> tuple[Volume, Volume, dict[str, int]]:
