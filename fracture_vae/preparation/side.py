@@ -61,7 +61,7 @@ class _Slab(NamedTuple):
 
 def header_contradicts(ct: Volume) -> str:
     """Return why the header's two transforms place left and right differently, or an empty text."""
-    if ct.stored.path.name.lower().endswith(".npy"):
+    if not ct.stored.path.name.lower().endswith((".nii", ".nii.gz")):
         return ""
     header = nib.load(ct.stored.path).header
     if not (int(header["qform_code"]) > 0 and int(header["sform_code"]) > 0):

@@ -148,6 +148,23 @@ def test_processes_at_the_border_are_one_finding_and_no_cut(volume: AsVolume) ->
     assert finding.detail.startswith("L1, L2: processes reach the left border (at most 64 mm²)")
 
 
+def test_a_corner_of_a_body_on_the_upper_border_is_a_cut_and_a_process_is_none(volume: AsVolume) -> None:
+    ct, mask = (array[:, :, :76].copy() for array in blocks())
+    mask[13:27, 12:15, 74:76] = 19  # 14 × 3 voxels of 4 mm² behind
+    assert told(found(volume, (ct, mask))) == [("", kinds.PROCESSES)]
+    mask[13:27, 23:25, 74:76] = 19  # and 14 × 2 in front
+    assert told(found(volume, (ct, mask))) == [("T12", kinds.CUT)]
+
+
+def test_levels_far_apart_are_not_compared_in_size(volume: AsVolume) -> None:
+    ct, mask = blocks()
+    mask[mask == 21] = 0
+    mask[20:, :, 62:74] = np.where(mask[20:, :, 62:74] == 19, 0, mask[20:, :, 62:74])
+    mask[mask == 20] = 0
+    kept = found(volume, (ct, mask), {"T2": 19, "L3": 22})
+    assert {finding.kind for finding in kept} == {kinds.MISSING}
+
+
 def test_a_missing_level_is_named_and_whether_there_is_room_for_it(volume: AsVolume) -> None:
     ct, mask = blocks()
     unlabelled = np.where(mask == 20, 0, mask)
