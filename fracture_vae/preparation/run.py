@@ -168,7 +168,7 @@ def _with_labels(found: Found, labels: str) -> Found:
     """Apply the map the user names to the masks whose numbers would decide themselves."""
     named = absolute(labels) if Path(labels).is_file() else labels
     scans = [replace(s, labels=str(named)) if s.labels == AUTO and s.mask else s for s in found.scans]
-    return Found(tuple(scans), found.failed, found.passed)
+    return replace(found, scans=tuple(scans))
 
 
 def _without_namesakes(found: Found, out: Path, earlier: Sequence[Case]) -> Found:
@@ -191,7 +191,7 @@ def _without_namesakes(found: Found, out: Path, earlier: Sequence[Case]) -> Foun
             failed[str(scan.ct)] = f"the cohort in {out} holds another scan of the name {scan.name}; rename one"
         else:
             fit.append(scan)
-    return Found(tuple(fit), failed, found.passed)
+    return replace(found, scans=tuple(fit), failed=failed)
 
 
 def _write_table(

@@ -51,14 +51,21 @@ class Found:
         scans: fit to be tried.
         failed: CTs that cannot be prepared, to why and what to do.
         passed: what was passed over, to why.
+        taken: files and folders that are spoken for, besides those of the scans; no other layout looks at them.
     """
 
     scans: tuple[Scan, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
     passed: dict[str, str] = field(default_factory=dict)
+    taken: tuple[Path, ...] = ()
 
     def __add__(self, other: "Found") -> "Found":
-        return Found(self.scans + other.scans, {**self.failed, **other.failed}, {**self.passed, **other.passed})
+        return Found(
+            self.scans + other.scans,
+            {**self.failed, **other.failed},
+            {**self.passed, **other.passed},
+            self.taken + other.taken,
+        )
 
     @property
     def nothing(self) -> bool:

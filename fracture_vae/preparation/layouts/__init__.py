@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -46,18 +47,18 @@ def find_scans(source: str | os.PathLike[str], layout: str = "auto") -> Found:
         looked = [LAYOUTS[name].LOOKED_FOR for name in LAYOUTS if layout in ("auto", name)]
         seen = "".join(f" ({where}: {why})" for where, why in list(found.passed.items())[:1])
         raise InputError(f"{source}: no scans found{seen}; looked for {'; '.join(looked)}")
-    return _distinct(Found(told_apart(found.scans, tree[0].path), found.failed, found.passed))
+    return _distinct(replace(found, scans=told_apart(found.scans, tree[0].path)))
 
 
 def _left(tree: Sequence[Folder], found: Found) -> tuple[Folder, ...]:
     """Return the tree without what is taken, complained of or passed over already."""
     taken = {scan.ct for scan in found.scans} | {scan.mask for scan in found.scans}
-    taken |= {scan.truth for scan in found.scans} | {Path(name) for name in found.failed}
-    passed = set(map(Path, found.passed))
+    taken |= {scan.truth for scan in found.scans} | {Path(name) for name in found.failed} | set(found.taken)
+    gone = {*map(Path, found.passed), *found.taken}
     return tuple(
         Folder(folder.path, folder.files, tuple(path for path in folder.volumes if path not in taken))
         for folder in tree
-        if not {folder.path, *folder.path.parents} & passed
+        if not {folder.path, *folder.path.parents} & gone
     )
 
 
@@ -66,7 +67,7 @@ def _with_vertebrae(found: Found) -> Found:
     by_folder: dict[Path, list[Scan]] = {}
     for scan in found.scans:
         by_folder.setdefault(scan.ct.parent, []).append(scan)
-    result = Found(failed=found.failed, passed=found.passed)
+    result = replace(found, scans=())
     for folder, scans in by_folder.items():
         why = _no_vertebrae(scans[:_PEEKED])
         if why:
@@ -98,4 +99,4 @@ def _distinct(found: Found) -> Found:
     shared = [scan for scan in found.scans if counts[scan.name.casefold()] > 1]
     complaint = "another scan would have the same case names; rename one"
     kept = tuple(scan for scan in found.scans if scan not in shared)
-    return Found(kept, {**found.failed, **{str(scan.ct): complaint for scan in shared}}, found.passed)
+    return replace(found, scans=kept, failed={**found.failed, **{str(scan.ct): complaint for scan in shared}})

@@ -61,7 +61,8 @@ def _scan(ct: Path, entities: str, companions: _Companions, root: Path) -> Found
     centroids = companions.of(ct, start + r"(_seg-[a-z0-9]+)?_ctd\.json")
     for what, several in (("masks", masks), ("truth masks", truths), ("centroid files", centroids)):
         if len(several) > 1:
-            return Found(failed={where: f"{len(several)} {what} ({listed(several, root)}); keep one"})
+            complaint = f"{len(several)} {what} ({listed(several, root)}); keep one"
+            return Found(failed={where: complaint}, taken=(*masks, *truths))
     scan = Scan(
         patient_id=patient_of(ct),
         name=file_name(stem(ct)),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fracture_vae.cohort.levels import ANATOMICAL
@@ -46,7 +47,7 @@ def find(tree: Sequence[Folder]) -> Found:
         if len(own) > 1
     }
     single = tuple(own[0] for own in by_ct.values() if len(own) == 1)
-    return Found(single, {**found.failed, **doubled}, found.passed)
+    return replace(found, scans=single, failed={**found.failed, **doubled})
 
 
 def structure_files(folder: Folder) -> tuple[tuple[str, Path], ...]:

@@ -69,7 +69,8 @@ def _scan(folder: Folder, series: Series, count: int, candidates: list[Path], ro
         size = "×".join(map(str, series.size))
         return Found(failed={where: f"no mask of {size} voxels; put {folder.path.name}.nii.gz beside the folder"})
     if len(masks) > 1:
-        return Found(failed={where: f"{len(masks)} masks ({listed(masks, root)}); keep one"})
+        complaint = f"{len(masks)} masks ({listed(masks, root)}); keep one"
+        return Found(failed={where: complaint}, taken=tuple(masks))
     name = folder.path.name if count == 1 else f"{folder.path.name}_{series.number or series.uid}"
     patient = series.patient_id or folder.path.name
     named = "DICOM's PatientID" if series.patient_id else "the folder's name, as DICOM names none"

@@ -40,6 +40,7 @@ def find(tree: Sequence[Folder]) -> Found:
                 break
         else:
             found += _pair(cts[0], masks[0], truths[0] if truths else None, root)
+        found += Found(taken=tuple(folder.path for folder in (*cts, *masks, *truths)))
     return found
 
 
