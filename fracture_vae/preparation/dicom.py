@@ -55,19 +55,21 @@ def find_series(folder: Path) -> tuple[list[Series], dict[str, str]]:
             tags = _tags(names[0])
             modality, kind = tags.get(_MODALITY, ""), tags.get(_IMAGE_TYPE, "").upper()
             series = f"{folder} series {tags.get(_NUMBER) or uid} ({len(names)} images)"
+            size = _reader(names[0]).GetSize()
             if modality != "CT":
                 passed[series] = f"modality {modality or 'unknown'}, not CT"
+            elif len(names) == 1 and len(size) > 2 and size[2] > 1:
+                passed[series] = "one file of many frames; convert it to NIfTI first, such as with dcm2niix"
             elif "LOCALIZER" in kind or len(names) < _FEWEST:
                 passed[series] = "a scout or localiser"
             else:
-                width, height = _reader(names[0]).GetSize()[:2]
                 found.append(
                     Series(
                         uid,
                         tuple(map(Path, names)),
                         tags.get(_PATIENT, ""),
                         tags.get(_NUMBER, ""),
-                        (width, height, len(names)),
+                        (size[0], size[1], len(names)),
                     )
                 )
     return found, passed

@@ -13,6 +13,7 @@ from fracture_vae.errors import InputError, nearest
 from fracture_vae.preparation.finding import Finding
 
 NO_CROP = "label without a crop"
+AGAINST_TRUTH = "label against the truth"
 
 
 class Reading(NamedTuple):
@@ -28,7 +29,7 @@ class Reading(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """Cases with what the table says, and a finding for every row whose vertebra has no crop."""
+    """Cases with what the table says, and a finding for every row without a crop or against the voxel truth."""
 
     cases: list[Case]
     findings: list[Finding]
@@ -91,11 +92,15 @@ def join_labels(cases: Sequence[Case], readings: Sequence[Reading]) -> Joined:
         if case_id not in names:
             raise InputError(f"{reading.where}: no crop is called '{case_id}'{nearest(case_id, names)}; correct it")
     joined = []
+    findings = []
     for case in cases:
         found = by_case.get(case.case_id) or by_vertebra.get((case.patient_id, case.level))
+        if found and case.mask is not None and None not in (case.label, found.label) and case.label != found.label:
+            told = f"{found.where} says {found.label}, the voxel truth {case.label}; the table's is taken, correct one"
+            findings.append(Finding(case.patient_id, case.case_id, case.level, AGAINST_TRUTH, told))
         joined.append(case if found is None else _filled(case, found))
     cropped = {(case.patient_id, case.level) for case in cases}
-    findings = [
+    findings += [
         Finding(patient_id, "", level, NO_CROP, f"{reading.where} labels it, but no scan of the patient shows it")
         for (patient_id, level), reading in by_vertebra.items()
         if (patient_id, level) not in cropped

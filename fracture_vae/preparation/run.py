@@ -13,13 +13,14 @@ from fracture_vae.cohort.levels import in_order
 from fracture_vae.cohort.manifest import check_cases, read_cohort, write_cohort
 from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.files import require_folder
+from fracture_vae.preparation.alone import alone_in
 from fracture_vae.preparation.boxes_csv import DrawnBox, join_boxes, read_boxes, scan_of
 from fracture_vae.preparation.checks import duplicates
 from fracture_vae.preparation.finding import Finding
 from fracture_vae.preparation.labels_csv import Reading, check_patients, join_labels, read_labels
 from fracture_vae.preparation.layouts import find_scans
 from fracture_vae.preparation.page import ScanSummary, write_page
-from fracture_vae.preparation.records import Record, all_records, read_record
+from fracture_vae.preparation.records import Input, Record, all_records, read_record, write_record
 from fracture_vae.preparation.scan import AUTO, Found, Scan
 from fracture_vae.preparation.work import SHEETS, Settings, ct_path, input_files, prepare_all
 
@@ -59,19 +60,17 @@ class Prepared:
 
     def summary(self) -> str:
         """Return the closing words for the terminal."""
-        patients = len({record.patient_id for record in self.records})
+        patients = count(len({record.patient_id for record in self.records}), "patient")
         levels = Counter(case.level for case in self.cases)
         decided = Counter(sentence for record in self.records for sentence in record.decided)
         lines = [f"{where}: passed over, {why}" for where, why in self.passed.items()]
-        lines += [
-            f"of {count} scans: {sentence}" if count > 1 else f"of one scan: {sentence}"
-            for sentence, count in decided.most_common(8)
-        ]
+        lines += [f"of {count(number, 'scan')}: {sentence}" for sentence, number in decided.most_common(8)]
         before = f" ({self.unchanged} prepared before)" if self.unchanged else ""
         lines += [
-            f"{len(self.records)} scans{before} of {patients} patients; {len(self.cases)} crops in {self.table}",
+            f"{count(len(self.records), 'scan')}{before} of {patients}",
+            f"{count(len(self.cases), 'crop')} in {self.table}",
             "crops a level: " + ", ".join(f"{level} {levels[level]}" for level in in_order(levels)),
-            f"{len(self.findings)} findings to look at: {self.page}",
+            f"{count(len(self.findings), 'finding')} to look at: {self.page}",
         ]
         return "\n".join([*lines, f"next: {self._next()}"])
 
@@ -84,6 +83,11 @@ class Prepared:
         """Raise `PartialFailure` where anything failed."""
         if self.failed:
             raise PartialFailure(self.failed, len(self.cases))
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 scan``, ``2 scans``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def prepare(
@@ -123,26 +127,20 @@ def prepare(
     boxes = read_boxes(tables.boxes) if tables.boxes else []
     check_patients(readings, [*(scan.patient_id for scan in found.scans), *(case.patient_id for case in earlier)])
     found = _without_namesakes(_with_labels(found, settings.labels), folder, earlier)
-
-    records: dict[str, Record] = {}
-    waiting = []
-    for scan in found.scans:
-        record = read_record(folder, scan.name)
-        if record is not None and record.is_current(folder, settings.to_json(), input_files(scan)):
-            records[scan.name] = replace(record, ct=str(scan.ct))
-        else:
-            waiting.append(scan)
-    unchanged, failed = len(records), dict(found.failed)
-    try:
-        for scan, result in progress(prepare_all(waiting, folder, settings, jobs), len(waiting)):
-            if isinstance(result, Record):
-                records[scan.name] = result
-            else:
-                failed[str(scan.ct)] = result
-    finally:  # also when interrupted
-        done = [scan for scan in found.scans if scan.name in records]
-        cases, findings, unusable = _write_table(table, earlier, done, records, readings, boxes)
-    page, told = _write_page(folder)
+    with alone_in(folder):
+        records = {scan.name: record for scan in found.scans if (record := _current(scan, folder, settings))}
+        waiting = [scan for scan in found.scans if scan.name not in records]
+        unchanged, failed = len(records), dict(found.failed)
+        try:
+            for scan, result in progress(prepare_all(waiting, folder, settings, jobs), len(waiting)):
+                if isinstance(result, Record):
+                    records[scan.name] = result
+                else:
+                    failed[str(scan.ct)] = result
+        finally:  # also when interrupted
+            done = [scan for scan in found.scans if scan.name in records]
+            cases, findings, unusable = _write_table(table, earlier, done, records, readings, boxes)
+        page, told = _write_page(folder)
     return Prepared(
         table=table,
         page=page,
@@ -153,6 +151,18 @@ def prepare(
         failed={**failed, **unusable},
         passed=found.passed,
     )
+
+
+def _current(scan: Scan, out: Path, settings: Settings) -> Record | None:
+    """Return a scan's record where preparing it again would give the same; after a move it says the new place."""
+    record = read_record(out, scan.name)
+    files = input_files(scan)
+    if record is None or not record.is_current(out, settings.to_json(), files):
+        return None
+    if record.ct != str(scan.ct):
+        record = replace(record, ct=str(scan.ct), inputs=tuple(map(Input.of, files)))
+        write_record(out, record)
+    return record
 
 
 def _out_folder(source: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:

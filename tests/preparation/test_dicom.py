@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from fracture_vae.cohort.crop import CropSettings
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
 from fracture_vae.preparation.dicom import check_slices, convert, find_series
 from fracture_vae.preparation.layouts import find_scans
+from fracture_vae.preparation.run import prepare
+from fracture_vae.preparation.work import Settings
 
 COS, SIN = np.cos(0.3), np.sin(0.3)
 AXIAL = ((1, 0, 0), (0, 1, 0))
@@ -47,7 +50,7 @@ def write_series(folder, plane=AXIAL, count=6, spacing=(0.7, 0.9, 2.5), skip=(),
         }
         for key, value in values.items():
             slice_.SetMetaData(key, value)
-        writer.SetFileName(str(folder / f"{uid.replace('.', '_')}_{(index * 5) % 11}.dcm"))  # names out of order
+        writer.SetFileName(str(folder / f"{uid.replace('.', '_')}_{(index * 5) % 13}.dcm"))  # names out of order
         writer.Execute(slice_)
     return hu
 
@@ -151,3 +154,32 @@ def test_two_series_in_one_folder_each_take_the_mask_of_their_size(tmp_path):
         ("d_3", "six.nii.gz"),
         ("d_4", "seven.nii.gz"),
     }
+
+
+def test_structures_segmented_from_dicom_lie_in_or_beside_the_series(tmp_path):
+    write_series(tmp_path / "p1" / "dicom")
+    mask_of(tmp_path / "p1" / "dicom", tmp_path / "m.nii.gz")
+    (tmp_path / "p1" / "segmentations").mkdir()
+    (tmp_path / "m.nii.gz").rename(tmp_path / "p1" / "segmentations" / "vertebrae_L1.nii.gz")
+    found = find_scans(tmp_path)
+    (scan,) = found.scans
+    assert (scan.ct.name, [level for level, _ in scan.structures]) == ("dicom", ["L1"])
+    assert (found.failed, found.passed) == ({}, {})
+
+
+def test_a_series_goes_through_to_crops_and_is_not_done_again(tmp_path):
+    source = tmp_path / "study"
+    hu = write_series(source / "p1", count=12, spacing=(4, 4, 4))
+    mask_of(source / "p1", source / "p1.nii.gz")
+    settings = Settings(crop=CropSettings((8, 8, 8), 4.0, (-1000.0, 1800.0)))
+    before = sorted(path.name for path in source.rglob("*"))
+    result = prepare(source, tmp_path / "out", settings)
+    assert result.failed == {}
+    assert [(case.case_id, case.patient_id) for case in result.cases] == [("p1_L1", "PAT 7"), ("p1_L2", "PAT 7")]
+    assert result.cases[0].source_image == tmp_path / "out" / "sources" / "p1.nii.gz"
+    copy = nib.load(result.cases[0].source_image)
+    np.testing.assert_array_equal(np.asarray(copy.dataobj).transpose(2, 1, 0), hu)
+    assert prepare(source, tmp_path / "out", settings).unchanged == 1
+    assert sorted(path.name for path in source.rglob("*")) == before
+    write_series(source / "p1", count=12, spacing=(4, 4, 4), **{"0010|0020": "PAT 8"})
+    assert prepare(source, tmp_path / "out", settings).unchanged == 0

@@ -1,12 +1,13 @@
 """Readers' labels meet their vertebrae, and a row that cannot be right is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fracture_vae.cohort.case import Case
 from fracture_vae.errors import InputError
-from fracture_vae.preparation.labels_csv import NO_CROP, check_patients, join_labels, read_labels
+from fracture_vae.preparation.labels_csv import AGAINST_TRUTH, NO_CROP, check_patients, join_labels, read_labels
 
 CASES = [
     Case(case_id=f"{scan}_{level}", patient_id="sub-a", image=Path("x.nii.gz"), level=level, label=None, fold="2")
@@ -46,6 +47,14 @@ def test_a_level_that_no_scan_shows_is_a_finding(tmp_path):
     (finding,) = joined.findings
     assert (finding.patient_id, finding.level, finding.kind) == ("sub-a", "T4", NO_CROP)
     assert "row 2" in finding.detail
+
+
+def test_a_label_against_the_voxel_truth_is_told(tmp_path):
+    cases = [replace(CASES[0], mask=Path("truth.nii.gz"), label=1)]
+    joined = join_labels(cases, read_labels(table(tmp_path, "patient_id,level,label", "sub-a,L1,0")))
+    assert joined.cases[0].label == 0
+    (finding,) = joined.findings
+    assert (finding.kind, finding.scan) == (AGAINST_TRUTH, "sub-a_1_L1")
 
 
 @pytest.mark.parametrize(

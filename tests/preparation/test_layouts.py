@@ -107,6 +107,20 @@ def test_a_folder_of_structures_beside_or_below_its_ct(tmp_path, put, arrays):
     assert {scan.patient_id for scan in found.scans} == {"s01", "s02", "s03"}
 
 
+def test_cts_and_masks_side_by_side_in_one_folder(tmp_path, put, arrays):
+    for name in ("v1", "v2", "v3"):
+        put(tmp_path / f"{name}.nii.gz", arrays["ct"]())
+    put(tmp_path / "v1_seg.nii.gz", arrays["mask"]())
+    put(tmp_path / "v1_fracture.nii.gz", arrays["mask"]())
+    put(tmp_path / "v2_mask.nii.gz", arrays["mask"]())
+    found = find_scans(tmp_path)
+    assert {(s.name, s.mask.name, s.truth and s.truth.name) for s in found.scans} == {
+        ("v1", "v1_seg.nii.gz", "v1_fracture.nii.gz"),
+        ("v2", "v2_mask.nii.gz", None),
+    }
+    assert list(found.failed) == [str(tmp_path / "v3.nii.gz")]
+
+
 def test_content_chooses_the_mask_that_numbers_vertebrae(tmp_path, put, arrays):
     put(tmp_path / "p_ct.nii.gz", arrays["ct"]())
     put(tmp_path / "p_spine.nii.gz", arrays["mask"](upper=30, lower=31))

@@ -59,7 +59,7 @@ def test_a_study_becomes_a_cohort_and_is_not_written_to(study, tmp_path):
     page = (tmp_path / "out" / "quality.html").read_text(encoding="utf-8")
     assert all(f"sheets/sub-{p}_ct.png" in page for p in "abc")
     said = result.summary()
-    assert "3 scans of 3 patients; 6 crops" in said
+    assert f"3 scans of 3 patients\n6 crops in {tmp_path / 'out' / 'cohort.csv'}\n" in said
     assert "L1 3, L2 3" in said
     assert "of 3 scans: its numbers read as VerSe's" in said
 
@@ -120,6 +120,7 @@ def test_a_moved_study_is_the_same_study_and_another_of_its_names_is_not(study, 
     result = prepare(moved, out, SMALL)
     assert (result.unchanged, result.failed) == (3, {})
     assert {case.source_image.is_relative_to(moved) for case in read_cohort(out / "cohort.csv").cases} == {True}
+    assert read_record(out, "sub-a_ct").ct == str(moved / "sub-a" / "sub-a_ct.nii.gz")
     before = contents(out)
     stranger = verse(tmp_path / "other", "sub-a", seed=77)
     result = prepare(tmp_path / "other", out, SMALL)
@@ -143,7 +144,7 @@ def test_bad_scans_are_listed_and_the_others_written(study, tmp_path, put, array
     command = ["prepare", study, "--out", tmp_path / "out", "--size", 12, "--spacing", 3, "--jobs", 1]
     ended = cli(*command)
     assert ended.exit_code == 1
-    assert "1 scans of 1 patients; 2 crops" in ended.stdout
+    assert "1 scan of 1 patient\n2 crops in" in ended.stdout
     assert "2 cases failed, 2 written:" in ended.stderr
     assert "sub-b_seg-vert_msk.nii.gz: mask on another grid than" in ended.stderr
     assert "sub-c_ct.nii.gz: damaged or not a NIfTI file" in ended.stderr
@@ -209,6 +210,19 @@ def test_an_interrupted_run_writes_the_table_of_what_is_done(study, tmp_path):
     assert {case.patient_id for case in read_cohort(tmp_path / "out" / "cohort.csv").cases} == {"sub-a"}
     assert prepare(study, tmp_path / "out", SMALL).unchanged == 1
     assert len(read_cohort(tmp_path / "out" / "cohort.csv").cases) == 6
+
+
+def test_two_runs_at_once_are_refused_and_leftovers_go(study, tmp_path):
+    out = tmp_path / "out"
+    (out / "sheets" / ".writing-x").mkdir(parents=True)
+
+    def another_meanwhile(results, _):
+        with pytest.raises(InputError, match="another run is at work there"):
+            prepare(study, out, SMALL)
+        yield from results
+
+    assert len(prepare(study, out, SMALL, progress=another_meanwhile).cases) == 6
+    assert not (out / "sheets" / ".writing-x").exists()
 
 
 KILLED = """

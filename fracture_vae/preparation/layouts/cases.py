@@ -8,6 +8,7 @@ from pathlib import Path
 from fracture_vae.cohort.levels import ANATOMICAL
 from fracture_vae.cohort.volumes import read_volume, stem
 from fracture_vae.errors import InputError
+from fracture_vae.preparation.layouts.pairs import ct_key, mask_key
 from fracture_vae.preparation.masks import VERSE_NUMBERS, canonical, is_vertebra_mask
 from fracture_vae.preparation.scan import AUTO, Found, Scan, file_name, patient_of
 from fracture_vae.preparation.tree import Folder, listed
@@ -95,6 +96,8 @@ def _of_numbers(folder: Folder, root: Path) -> Found:
     cts = _cts(folder.volumes)
     named = [ct for ct in cts if _called_ct(ct)]
     masks = [path for path in folder.volumes if path not in cts]
+    if len(cts) != 1 and (paired := _flat(folder, root)).scans:
+        return paired
     if len(cts) != 1:
         if named and masks:
             complaint = f"{len(cts)} CTs and {len(masks)} masks in one folder; give each CT a folder of its own"
@@ -108,6 +111,20 @@ def _of_numbers(folder: Folder, root: Path) -> Found:
             return Found(failed={str(cts[0]): f"no mask; {_WHAT_TO_DO}"})
         return Found(passed={str(cts[0]): "no mask lies beside it"})
     return _choose(cts[0], masks, root)
+
+
+def _flat(folder: Folder, root: Path) -> Found:
+    """Pair CTs and masks that lie in one folder by name, as ``a.nii.gz`` and ``a_seg.nii.gz``."""
+    masks: dict[str, list[Path]] = {}
+    cts = [path for path in folder.volumes if not _IS_MASK.search(stem(path))]
+    for path in folder.volumes:
+        if path not in cts:
+            masks.setdefault(mask_key(path), []).append(path)
+    found = Found()
+    for ct in cts:
+        own = masks.get(ct_key(ct), [])
+        found += _choose(ct, own, root) if own else Found(failed={str(ct): f"no mask; {_WHAT_TO_DO}"})
+    return found
 
 
 _WHAT_TO_DO = "segment its vertebrae (such as with TotalSegmentator) into segmentations/ beside it"

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fracture_vae.cohort.volumes import read_stored, stem
+from fracture_vae.cohort.volumes import read_stored
 from fracture_vae.errors import InputError
 from fracture_vae.preparation.dicom import Series, find_series, is_dicom
+from fracture_vae.preparation.layouts.cases import structure_files
 from fracture_vae.preparation.layouts.pairs import MASK_FOLDERS, mask_key
 from fracture_vae.preparation.scan import Found, Scan, file_name
 from fracture_vae.preparation.tree import Folder, listed
@@ -13,11 +14,15 @@ from fracture_vae.preparation.tree import Folder, listed
 LOOKED_FOR = "folders of DICOM slices with a NIfTI mask inside, beside or in mask/"
 
 
+_PEEKED = 20
+"""Files of a folder that are opened to see whether it holds DICOM."""
+
+
 def find(tree: Sequence[Folder]) -> Found:
     """Find the CT series below a folder and their masks."""
     root = tree[0].path
     by_path = {folder.path: folder for folder in tree}
-    with_slices = [folder for folder in tree if any(map(is_dicom, _others(folder)[:3]))]
+    with_slices = [folder for folder in tree if any(map(is_dicom, _others(folder)[:_PEEKED]))]
     holding = {folder.path for folder in with_slices}
     found = Found()
     for folder in with_slices:
@@ -27,6 +32,11 @@ def find(tree: Sequence[Folder]) -> Found:
             found += Found(failed={str(folder.path): str(error)})
             continue
         found += Found(passed=passed)
+        structures = _structures(folder, by_path, holding)
+        if len(series) == 1 and len(structures) == 1:
+            (place,) = structures
+            found += Found((_named(folder, series[0], 1, structures=structure_files(place)),), taken=(place.path,))
+            continue
         candidates = _masks(folder, by_path, holding)
         for one in series:
             found += _scan(folder, one, len(series), candidates, root)
@@ -53,8 +63,18 @@ def _masks(folder: Folder, by_path: dict[Path, Folder], holding: set[Path]) -> l
     mask_folders += [by_path[path] for path in grandparent if path.name.lower() in MASK_FOLDERS]
     beside = [path for place in (parent, *mask_folders) for path in place.volumes]
     named = [path for path in beside if mask_key(path) == folder.path.name.lower()]
-    alone = sum(path.parent == parent.path for path in holding) == 1
-    return named or ([path for path in beside if path.parent == parent.path] if alone else [])
+    return named or ([path for path in beside if path.parent == parent.path] if _alone(folder, holding) else [])
+
+
+def _structures(folder: Folder, by_path: dict[Path, Folder], holding: set[Path]) -> list[Folder]:
+    """Return the folders of one file a structure inside a folder of slices, or beside it where it is the only one."""
+    inside = [other for path, other in by_path.items() if path.parent == folder.path and structure_files(other)]
+    beside = [other for path, other in by_path.items() if path.parent == folder.path.parent and structure_files(other)]
+    return inside or (beside if _alone(folder, holding) else [])
+
+
+def _alone(folder: Folder, holding: set[Path]) -> bool:
+    return sum(path.parent == folder.path.parent for path in holding) == 1
 
 
 def _scan(folder: Folder, series: Series, count: int, candidates: list[Path], root: Path) -> Found:
@@ -71,11 +91,26 @@ def _scan(folder: Folder, series: Series, count: int, candidates: list[Path], ro
     if len(masks) > 1:
         complaint = f"{len(masks)} masks ({listed(masks, root)}); keep one"
         return Found(failed={where: complaint}, taken=tuple(masks))
+    return Found((_named(folder, series, count, mask=masks[0]),))
+
+
+def _named(
+    folder: Folder,
+    series: Series,
+    count: int,
+    *,
+    mask: Path | None = None,
+    structures: tuple[tuple[str, Path], ...] = (),
+) -> Scan:
+    """Name a scan by its folder, and by its series where the folder holds several."""
     name = folder.path.name if count == 1 else f"{folder.path.name}_{series.number or series.uid}"
-    patient = series.patient_id or folder.path.name
-    named = "DICOM's PatientID" if series.patient_id else "the folder's name, as DICOM names none"
-    decided = (f"patient {patient} is {named}; mask {stem(masks[0])}",)
-    scan = Scan(
-        patient_id=patient, name=file_name(name), ct=folder.path, series=series.uid, mask=masks[0], decided=decided
+    source = "DICOM's PatientID" if series.patient_id else "the folder's name, as DICOM names no patient"
+    return Scan(
+        patient_id=series.patient_id or folder.path.name,
+        name=file_name(name),
+        ct=folder.path,
+        series=series.uid,
+        mask=mask,
+        structures=structures,
+        decided=(f"its patient is {source}",),
     )
-    return Found((scan,))

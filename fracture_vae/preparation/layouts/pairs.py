@@ -44,7 +44,7 @@ def find(tree: Sequence[Folder]) -> Found:
     return found
 
 
-def key(path: Path, ending: re.Pattern[str]) -> str:
+def _key(path: Path, ending: re.Pattern[str]) -> str:
     """Return a file's stem in lower case without the endings that tell a mask or an image."""
     name = stem(path).lower()
     while shorter := ending.sub("", name):
@@ -54,9 +54,14 @@ def key(path: Path, ending: re.Pattern[str]) -> str:
     return name
 
 
+def ct_key(path: Path) -> str:
+    """Return what a CT's name has in common with its mask's."""
+    return _key(path, _CT_ENDING)
+
+
 def mask_key(path: Path) -> str:
     """Return what a mask's name has in common with its CT's."""
-    return key(path, _MASK_ENDING)
+    return _key(path, _MASK_ENDING)
 
 
 def _pair(cts: Folder, masks: Folder, truths: Folder | None, root: Path) -> Found:
@@ -65,7 +70,7 @@ def _pair(cts: Folder, masks: Folder, truths: Folder | None, root: Path) -> Foun
     found = Found()
     used: set[str] = set()
     for ct in cts.volumes:
-        own = key(ct, _CT_ENDING)
+        own = ct_key(ct)
         used.add(own)
         candidates, truth = by_key.get(own, []), truth_by_key.get(own, [])
         if not candidates:
