@@ -32,6 +32,7 @@ of 1900 HU, and half the size of float32."""
 CUT_OFF = "cut_off"
 """Extra column: 1 where the vertebra reaches the scan's upper or lower border, so that part of it may be missing."""
 
+_HIGHEST_LABEL = 65_535  # what 16 bits hold
 _GRID_TOLERANCE = 1e-3  # of an affine's entries, as masks written by other programs differ in float32
 
 
@@ -222,10 +223,13 @@ def label_numbers(mask: Volume) -> list[int]:
     Raises:
         InputError: values that are no labels.
     """
-    values = np.unique(mask.array)
-    if (values != np.rint(values)).any() or values[0] < 0:
+    array = mask.array
+    if array.min() < 0 or array.max() > _HIGHEST_LABEL or any((plane != np.rint(plane)).any() for plane in array):
         raise InputError(f"{mask.stored.path}: holds values that are no labels; give whole numbers from 0, one a level")
-    return [int(value) for value in values if value]
+    found = np.zeros(_HIGHEST_LABEL + 1, dtype=bool)
+    for plane in array:  # counting plane by plane spares sorting the whole mask
+        found[np.flatnonzero(np.bincount(plane.astype(np.intp).ravel()))] = True
+    return [int(number) for number in np.flatnonzero(found) if number]
 
 
 def _write_crop(case: Case, geometry: CropGeometry, ct: Volume, own: NDArray[np.bool_], opening: str) -> Case:

@@ -120,7 +120,7 @@ def prepare(
             no error here: it is listed in the result.
     """
     folder = _out_folder(source, out)
-    found = find_scans(source, layout)
+    found = find_scans(source, layout, map_named=settings.labels != AUTO)
     table = folder / "cohort.csv"
     earlier = read_cohort(table).cases if table.exists() else ()
     readings = read_labels(tables.labels) if tables.labels else []

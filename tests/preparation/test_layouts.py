@@ -121,6 +121,23 @@ def test_cts_and_masks_side_by_side_in_one_folder(tmp_path, put, arrays):
     assert list(found.failed) == [str(tmp_path / "v3.nii.gz")]
 
 
+def test_a_bids_ct_whose_only_mask_is_totalsegmentators_is_taken(tmp_path, put, arrays):
+    put(tmp_path / "sub-a" / "sub-a_ct.nii.gz", arrays["ct"]())
+    put(tmp_path / "sub-a" / "segmentations" / "vertebrae_L1.nii.gz", arrays["mask"]())
+    found = find_scans(tmp_path)
+    assert [(scan.patient_id, scan.structures[0][0]) for scan in found.scans] == [("sub-a", "L1")]
+    assert (found.failed, found.passed) == ({}, {})
+
+
+def test_pairs_that_number_no_vertebrae_are_taken_where_the_map_is_named(tmp_path, put, arrays):
+    put(tmp_path / "images" / "x.nii.gz", arrays["ct"]())
+    put(tmp_path / "labels" / "x.nii.gz", (arrays["mask"]() > 0).astype(np.uint8))
+    with pytest.raises(InputError, match=r"no scans found .*1 pairs, for numbers 1 tell no vertebrae apart"):
+        find_scans(tmp_path)
+    assert names(find_scans(tmp_path, map_named=True)) == ["x"]
+    assert names(find_scans(tmp_path, "pairs")) == ["x"]
+
+
 def test_content_chooses_the_mask_that_numbers_vertebrae(tmp_path, put, arrays):
     put(tmp_path / "p_ct.nii.gz", arrays["ct"]())
     put(tmp_path / "p_spine.nii.gz", arrays["mask"](upper=30, lower=31))

@@ -22,15 +22,16 @@ LAYOUTS: Mapping[str, ModuleType] = {"verse": bids, "pairs": pairs, "dicom": dic
 _PEEKED = 3
 
 
-def find_scans(source: str | os.PathLike[str], layout: str = "auto") -> Found:
+def find_scans(source: str | os.PathLike[str], layout: str = "auto", *, map_named: bool = False) -> Found:
     """Find the scans below a folder; several layouts may lie side by side in it.
 
     With ``auto``, pairs of folders whose first masks number no vertebrae are some other study and passed over with a
-    note. Scans of one name get their folder's too.
+    note, unless the user named the map. Scans of one name get their folder's too.
 
     Args:
         source: the folder.
         layout: ``auto`` or one of `LAYOUTS`.
+        map_named: the user says what the masks' numbers mean.
 
     Raises:
         InputError: an unknown layout, no such folder, or nothing in it that looks like a scan.
@@ -42,7 +43,8 @@ def find_scans(source: str | os.PathLike[str], layout: str = "auto") -> Found:
     for name, module in LAYOUTS.items():
         if layout in ("auto", name):
             result = module.find(_left(tree, found))
-            found += _with_vertebrae(result) if layout == "auto" and module is pairs else result
+            peek = layout == "auto" and module is pairs and not map_named
+            found = _joined(found, _with_vertebrae(result) if peek else result)
     if found.nothing:
         looked = [LAYOUTS[name].LOOKED_FOR for name in LAYOUTS if layout in ("auto", name)]
         seen = "".join(f" ({where}: {why})" for where, why in list(found.passed.items())[:1])
@@ -50,15 +52,24 @@ def find_scans(source: str | os.PathLike[str], layout: str = "auto") -> Found:
     return _distinct(replace(found, scans=told_apart(found.scans, tree[0].path)))
 
 
+def _joined(found: Found, later: Found) -> Found:
+    """Add what a later layout found: its scans settle earlier complaints, but its complaints do not replace them."""
+    prepared = {str(scan.ct) for scan in later.scans}
+    failed = {**later.failed, **{where: why for where, why in found.failed.items() if where not in prepared}}
+    passed = {where: why for where, why in later.passed.items() if where not in failed}
+    return replace(found + later, failed=failed, passed={**found.passed, **passed})
+
+
 def _left(tree: Sequence[Folder], found: Found) -> tuple[Folder, ...]:
-    """Return the tree without what is taken, complained of or passed over already."""
+    """Return the tree without what is spoken for already; a CT that only lacks a mask is still there."""
     taken = {scan.ct for scan in found.scans} | {scan.mask for scan in found.scans}
-    taken |= {scan.truth for scan in found.scans} | {Path(name) for name in found.failed} | set(found.taken)
-    gone = {*map(Path, found.passed), *found.taken}
+    taken |= {scan.truth for scan in found.scans} | set(found.taken)
+    gone = set(found.taken)
     return tuple(
-        Folder(folder.path, folder.files, tuple(path for path in folder.volumes if path not in taken))
+        Folder(folder.path, (), ())
+        if {folder.path, *folder.path.parents} & gone
+        else Folder(folder.path, folder.files, tuple(path for path in folder.volumes if path not in taken))
         for folder in tree
-        if not {folder.path, *folder.path.parents} & gone
     )
 
 
