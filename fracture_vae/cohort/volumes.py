@@ -107,7 +107,7 @@ def read_volume(path: str | os.PathLike[str], *, allow_constant: bool = False) -
     if not allow_constant and array.min() == array.max():
         raise InputError(f"{file}: every voxel is {array.flat[0]:g}; this is no image, export it again")
     stored = _stored(file, array.shape, affine, dtype)
-    ras = np.ascontiguousarray(apply_orientation(array, stored.orientation))
+    ras = _contiguous(apply_orientation(array, stored.orientation))
     return Volume(ras, stored.ras_affine, stored)
 
 
@@ -192,6 +192,20 @@ def write_nifti(
     header["cal_min"], header["cal_max"] = cal_min, cal_max
     with replacing(path) as temporary:
         nib.save(image, temporary)
+
+
+def _contiguous(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the array with its last axis fastest in memory, as `numpy.ascontiguousarray` does.
+
+    NIfTI stores the first axis fastest. Turning that round plane by plane, each in the processor's cache, takes less
+    than half the time at 128³.
+    """
+    if abs(array.strides[0]) != array.itemsize:
+        return np.ascontiguousarray(array)
+    turned = np.empty(array.shape, array.dtype)
+    for j in range(array.shape[1]):
+        turned[:, j] = array[:, j].T.copy().T
+    return turned
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:

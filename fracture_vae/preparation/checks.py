@@ -68,12 +68,13 @@ def check_scan(
         told.append((kinds.APART, apart(vertebrae, mask.affine)))
         told.append((kinds.MISSING, missing(vertebrae)))
     told.append((kinds.CENTROID, stray_centroids(vertebrae, mask, centroids or {})))
-    told.append((kinds.PIECES, pieces(vertebrae, mask.affine)))
+    whole = [vertebra for vertebra in vertebrae if vertebra.level not in extent.cut]  # a cut one falls into pieces
+    told.append((kinds.PIECES, pieces(whole, mask.affine)))
     told.append((kinds.SMALL, extent.small))
     told.append((kinds.PROCESSES, _whole(extent.processes)))
     told.append((kinds.SPACING, _whole(coarse(spacing))))
     if not wrong_scale:
-        told.append((kinds.METAL, metal(ct.array, vertebrae, spacing)))
+        told.append((kinds.METAL, metal(ct.array, vertebrae, ct.affine)))
         told.append((kinds.NOISE, _whole(_noisy(noise(ct.array, vertebrae)))))
     findings = [
         Finding(patient_id, scan, level, kind, detail) for kind, found in told for level, detail in found.items()

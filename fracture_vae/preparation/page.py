@@ -68,21 +68,22 @@ def write_page(out: str | os.PathLike[str], scans: Sequence[ScanSummary], findin
 
 def _overview(scans: Sequence[ScanSummary], findings: Sequence[Finding]) -> str:
     serious = sum(is_serious(finding.kind) for finding in findings)
-    patients = len({scan.patient_id for scan in scans})
+    patients = sorted({scan.patient_id for scan in scans})
     vertebrae = sum(len(scan.levels) for scan in scans)
     counts = ", ".join(
-        (_count(patients, "patient"), _count(len(scans), "scan"), _count(vertebrae, "vertebra", "vertebrae"))
+        (_count(len(patients), "patient"), _count(len(scans), "scan"), _count(vertebrae, "vertebra", "vertebrae"))
     )
     found = f"{_count(len(findings), 'finding')}, {serious} of them serious" if findings else "nothing looks wrong"
-    return f'<h1>Quality of the prepared scans</h1>\n<p class="lead">{counts}: {found}.</p>'
+    links = " · ".join(_link(patient_id) for patient_id in patients)
+    return f'<h1>Quality of the prepared scans</h1>\n<p class="lead">{counts}: {found}.</p>\n<p>Patients: {links}</p>'
 
 
 def _table(findings: Sequence[Finding]) -> str:
     if not findings:
         return ""
     rows = "\n".join(
-        f'<tr class="{_weight(f)}"><td>{_weight(f)}</td><td><a href="#{_anchor(f.patient_id)}">{escape(f.patient_id)}'
-        f"</a></td><td>{escape(f.scan)}</td><td>{escape(f.level) or '–'}</td><td>{escape(f.kind)}</td>"
+        f'<tr class="{_weight(f)}"><td>{_weight(f)}</td><td>{_link(f.patient_id)}</td><td>{escape(f.scan)}</td>'
+        f"<td>{escape(f.level) or '–'}</td><td>{escape(f.kind)}</td>"
         f"<td>{escape(f.detail)}</td></tr>"
         for f in findings
     )
@@ -159,6 +160,10 @@ def _weight(finding: Finding) -> str:
     return SERIOUS if is_serious(finding.kind) else LOOK
 
 
+def _link(patient_id: str) -> str:
+    return f'<a href="#{_anchor(patient_id)}">{escape(patient_id)}</a>'
+
+
 def _anchor(patient_id: str) -> str:
     return "patient-" + quote(patient_id, safe="")
 
@@ -183,6 +188,7 @@ table.narrow { width: auto; }
 th, td { text-align: left; vertical-align: top; padding: .35em .8em .35em 0; border-bottom: 1px solid #e6ebf0; }
 th { color: #5b6b7a; font-weight: 600; }
 td { overflow-wrap: anywhere; }
+td:first-child { white-space: nowrap; overflow-wrap: normal; }
 tr.serious td:first-child, li.serious b { color: #b3261e; font-weight: 700; }
 tr.look td:first-child, li.look b { color: #8a5a00; }
 .scans { display: flex; flex-wrap: wrap; gap: 1.5em; }

@@ -28,13 +28,15 @@ LIVER_REACH_MM = 100.0
 """The liver is the only organ beside T9 to L1 with over 50 ml that lie deeper than 12 mm in tissue of 30 to 150 HU:
 spleen, kidneys and muscle are thinner, stomach and bowel mixed with gas. It takes 100 mm of scan on either side."""
 
-AORTA_LEVELS = (*(f"T{number}" for number in range(5, 13)), "L1", "L2", "L3")
+AORTA_LEVELS = tuple(f"T{number}" for number in range(5, 13))
 AORTA_HU = (150.0, 600.0)
 AORTA_DEPTH_MM = 4.0
 AORTA_REACH_MM = 45.0
+AORTA_FRONT_MM = 55.0
 AORTA_HEIGHT_MM = 60.0
-"""An enhanced aorta runs in front of the spine, within 45 mm of its middle. Where the vena cava is enhanced as well,
-the sides are alike; over less than 60 mm a winding aorta may cross to the right."""
+"""An enhanced aorta runs down the chest beside or in front of the bodies, its middle within 45 mm of the spine's to the
+side and 55 mm in front of the vertebrae's centroids, which lie near the canal. Below T12 an enhanced vena cava, or
+bowel filled with contrast agent, may run on the right just so; over less than 60 mm a winding aorta may cross over."""
 
 _LIVER_GRID_MM, _AORTA_GRID_MM = 4.0, 2.0
 _MIDLINE_MM = 15.0  # the liver's lobes and the stomach meet here: not counted
@@ -59,7 +61,7 @@ class _Slab(NamedTuple):
 
 def header_contradicts(ct: Volume) -> str:
     """Return why the header's two transforms place left and right differently, or an empty text."""
-    if ct.stored.path.name.lower().endswith(".npy"):
+    if not ct.stored.path.name.lower().endswith((".nii", ".nii.gz")):
         return ""
     header = nib.load(ct.stored.path).header
     if not (int(header["qform_code"]) > 0 and int(header["sform_code"]) > 0):
@@ -95,7 +97,7 @@ def aorta_on_right(ct: Volume, mask: Volume, vertebrae: Sequence[Vertebra]) -> s
         return ""
     slab = _slab(ct, mask, beside, AORTA_REACH_MM + 30, _AORTA_GRID_MM)
     blood = _deep(np.where(slab.bone, _OUTSIDE, slab.hu), AORTA_HU, AORTA_DEPTH_MM, _AORTA_GRID_MM)
-    blood &= (slab.front > 0)[None] & (np.abs(slab.right) < AORTA_REACH_MM)[:, None]
+    blood &= ((slab.front > 0) & (slab.front < AORTA_FRONT_MM))[None] & (np.abs(slab.right) < AORTA_REACH_MM)[:, None]
     height = _AORTA_GRID_MM * int((blood & (slab.right > 0)[:, None]).any(axis=(0, 1)).sum())
     left, right = _either_side(blood, slab.right, 0.0, _AORTA_GRID_MM)
     if height < AORTA_HEIGHT_MM or right < TIMES * left:

@@ -46,6 +46,7 @@ def test_a_voxel_keeps_its_place_in_the_world_whatever_the_storage(tmp_path, cod
 
     assert nib.aff2axcodes(volume.affine) == ("R", "A", "S")
     assert volume.array.dtype == np.float32
+    assert volume.array.flags.c_contiguous
     assert volume.array[tuple(ras_voxel)] == NUMBERS[2, 1, 3]
 
 
