@@ -11,9 +11,7 @@ from fracture_vae.cohort.levels import ANATOMICAL
 from fracture_vae.cohort.manifest import read_table
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.preparation.finding import Finding
-
-NO_CROP = "label without a crop"
-AGAINST_TRUTH = "label against the truth"
+from fracture_vae.preparation.kinds import AGAINST_TRUTH, NO_CROP
 
 
 class Reading(NamedTuple):

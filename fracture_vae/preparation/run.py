@@ -140,14 +140,14 @@ def prepare(
         finally:  # also when interrupted
             done = [scan for scan in found.scans if scan.name in records]
             cases, findings, unusable = _write_table(table, earlier, done, records, readings, boxes)
-        page, told = _write_page(folder)
+        page, told = _write_page(folder, findings)
     return Prepared(
         table=table,
         page=page,
         cases=tuple(cases),
         records=tuple(records[scan.name] for scan in done),
         unchanged=unchanged,
-        findings=(*told, *findings),
+        findings=tuple(told),
         failed={**failed, **unusable},
         passed=found.passed,
     )
@@ -244,10 +244,10 @@ def _files(case: Case) -> set[Path]:
     return {path for path in (case.image, case.mask, case.vertebra_mask) if path is not None}
 
 
-def _write_page(out: Path) -> tuple[Path, list[Finding]]:
-    """Write the quality page of everything ever prepared into the folder; return it with its findings."""
+def _write_page(out: Path, joined: Sequence[Finding]) -> tuple[Path, list[Finding]]:
+    """Write the quality page of everything ever prepared into the folder; return it with all findings."""
     records = all_records(out)
-    findings = [finding for record in records for finding in record.findings]
+    findings = [*joined, *(finding for record in records for finding in record.findings)]
     findings += duplicates({(record.patient_id, record.scan): record.content for record in records})
     summaries = [
         ScanSummary(

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -139,8 +140,12 @@ def _attempt(scan: Scan, out: Path, settings: Settings) -> Record | str:
         return str(error)
     except OSError as error:
         return f"{error.filename or scan.ct}: {error.strerror or error}; check the disk and run again"
+    except MemoryError:
+        return "not enough memory for it; run again with fewer --jobs"
     except Exception as error:
-        return f"unexpected {type(error).__name__}: {error}; please report it with this scan's header"
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        return f"unexpected {type(error).__name__} in {place}: {error}; please report it"
 
 
 def _begin() -> None:

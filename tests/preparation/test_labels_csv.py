@@ -7,7 +7,8 @@ import pytest
 
 from fracture_vae.cohort.case import Case
 from fracture_vae.errors import InputError
-from fracture_vae.preparation.labels_csv import AGAINST_TRUTH, NO_CROP, check_patients, join_labels, read_labels
+from fracture_vae.preparation.kinds import AGAINST_TRUTH, NO_CROP
+from fracture_vae.preparation.labels_csv import check_patients, join_labels, read_labels
 
 CASES = [
     Case(case_id=f"{scan}_{level}", patient_id="sub-a", image=Path("x.nii.gz"), level=level, label=None, fold="2")

@@ -19,6 +19,7 @@ from fracture_vae.cohort.crop import CropSettings
 from fracture_vae.cohort.manifest import read_cohort, write_cohort
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError, PartialFailure
+from fracture_vae.preparation.kinds import DUPLICATE
 from fracture_vae.preparation.records import read_record
 from fracture_vae.preparation.run import Tables, prepare
 from fracture_vae.preparation.work import Settings
@@ -171,6 +172,7 @@ def test_labels_and_boxes_are_joined(study, tmp_path):
     assert first.extra["slices"] == f"{first.box.lower[2]}:{first.box.upper[2]}"
     assert [finding.level for finding in result.findings if finding.kind == "label without a crop"] == ["T4"]
     assert list(result.failed) == [f"{boxes}: row 3"]
+    assert "label without a crop" in result.page.read_text(encoding="utf-8")
     again = prepare(study, tmp_path / "out", SMALL)
     assert {case.case_id: case for case in again.cases} == cases
 
@@ -189,6 +191,28 @@ def test_truth_beside_the_scan_labels_and_boxes_its_vertebra(tmp_path, verse, ar
     l1, l2 = prepare(tmp_path / "study", tmp_path / "out", SMALL).cases
     assert (l1.label, l2.label, l2.box) == (1, 0, None)
     assert read_volume(l1.mask).array[l1.box.slices].sum() == read_volume(l1.mask).array.sum() > 0
+
+
+def test_one_ct_under_two_patients_names_is_told(study, tmp_path):
+    for end in ("ct", "seg-vert_msk"):
+        copy = study / "sub-c" / f"sub-z_{end}.nii.gz"
+        copy.write_bytes((study / "sub-a" / f"sub-a_{end}.nii.gz").read_bytes())
+    findings = prepare(study, tmp_path / "out", SMALL).findings
+    (told,) = [finding for finding in findings if finding.kind == DUPLICATE]
+    assert told.patient_id == "sub-z"
+    assert "sub-a" in told.detail
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "levels"),
+    [(24, 25, ["L5", "L6"]), (19, 28, ["T12", "T13"]), (24, 26, ["L5"]), (6, 7, ["C6", "C7"])],
+)
+def test_the_rarer_levels(tmp_path, verse, put, arrays, lower, upper, levels):
+    """Crops are cut of every vertebra, an L6 or T13 too, and not of the sacrum (26)."""
+    ct = verse(tmp_path / "study", "sub-a")
+    put(ct.with_name("sub-a_seg-vert_msk.nii.gz"), arrays["mask"](upper, lower))
+    result = prepare(tmp_path / "study", tmp_path / "out", SMALL)
+    assert ([case.level for case in result.cases], result.failed) == (levels, {})
 
 
 def test_out_inside_the_source_is_refused(study):
