@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +23,7 @@ from fracture_vae.preparation.layouts import find_scans
 from fracture_vae.preparation.page import ScanSummary, write_page
 from fracture_vae.preparation.records import Input, Record, all_records, read_record, write_record
 from fracture_vae.preparation.scan import AUTO, Found, Scan
-from fracture_vae.preparation.work import SHEETS, Settings, ct_path, input_files, prepare_all
-
-Results = Iterable[tuple[Scan, Record | str]]
+from fracture_vae.preparation.work import SHEETS, Result, Settings, ct_path, input_files, prepare_all
 
 
 class Tables(NamedTuple):
@@ -98,7 +97,7 @@ def prepare(
     layout: str = "auto",
     jobs: int = 1,
     tables: Tables = Tables(),  # noqa: B008
-    progress: Callable[[Results, int], Results] = lambda results, _: results,
+    progress: Callable[[Iterable[Result], int], Iterable[Result]] = lambda results, _: results,
 ) -> Prepared:
     """Prepare all scans below a folder and write ``cohort.csv``, the quality page and a record a scan into ``out``.
 
@@ -132,12 +131,15 @@ def prepare(
         waiting = [scan for scan in found.scans if scan.name not in records]
         unchanged, failed = len(records), dict(found.failed)
         try:
-            for scan, result in progress(prepare_all(waiting, folder, settings, jobs), len(waiting)):
-                if isinstance(result, Record):
-                    records[scan.name] = result
-                else:
-                    failed[str(scan.ct)] = result
-        finally:  # also when interrupted
+            with closing(prepare_all(waiting, folder, settings, jobs)) as results:
+                for scan, result in progress(results, len(waiting)):
+                    if isinstance(result, Record):
+                        records[scan.name] = result
+                    else:
+                        failed[str(scan.ct)] = result
+        finally:  # also when interrupted; some scans were done while the others were stopped
+            missed = [scan for scan in waiting if scan.name not in records and str(scan.ct) not in failed]
+            records |= {scan.name: record for scan in missed if (record := _current(scan, folder, settings))}
             done = [scan for scan in found.scans if scan.name in records]
             cases, findings, unusable = _write_table(table, earlier, done, records, readings, boxes)
         page, told = _write_page(folder, findings)

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
@@ -28,6 +28,7 @@ from fracture_vae.preparation.scan import AUTO, Scan
 from fracture_vae.preparation.sheet import draw_sheet
 
 SOURCES, SHEETS = "sources", "sheets"
+Result = tuple[Scan, Record | str]
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,11 @@ def prepare_scan(scan: Scan, out: Path, settings: Settings) -> Record:
     return record
 
 
-def prepare_all(scans: Sequence[Scan], out: Path, settings: Settings, jobs: int) -> Iterator[tuple[Scan, Record | str]]:
+def prepare_all(scans: Sequence[Scan], out: Path, settings: Settings, jobs: int) -> Generator[Result, None, None]:
     """Yield each scan with its record, or with why it failed, as they get done.
 
-    With one job everything happens in this process. Stopped early, it waits for the scans begun and starts no other.
+    With one job everything happens in this process. Closed early, it waits for the scans begun and starts few others:
+    the pool hands out one more than it has processes.
     """
     if jobs == 1:
         for scan in scans:

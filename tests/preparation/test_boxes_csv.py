@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
+from fracture_vae.cohort.boxes import box_of
 from fracture_vae.cohort.crop import crop_vertebrae
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
@@ -108,3 +110,17 @@ def test_a_second_box_and_a_box_of_a_normal_vertebra_are_refused(tmp_path, cases
 def test_a_table_that_cannot_be_read_is_told_in_a_line(tmp_path, lines, said):
     with pytest.raises(InputError, match=said):
         read_boxes(table(tmp_path, *lines))
+
+
+def test_the_box_of_a_real_vertebra_in_its_files_voxels_is_the_box_of_its_mask_in_the_crop(tmp_path, real_data):
+    """Stored P-I-R at 1 × 1 × 2 mm: the mask's own box there, and its box in the 1 mm crop, to a voxel."""
+    folder = real_data / "ct_verse014"
+    mask = folder / "sub-verse014_seg-vert_msk.nii.gz"
+    cases = crop_vertebrae(folder / "sub-verse014_ct.nii.gz", mask, tmp_path / "out", levels=["L2"])
+    there = np.argwhere(np.asarray(nib.load(mask).dataobj) == 21)
+    ends = ",".join(f"{a},{b + 1}" for a, b in zip(there.min(axis=0), there.max(axis=0), strict=True))
+    boxed = join_boxes(cases, read_boxes(table(tmp_path, "scan,i0,i1,j0,j1,k0,k1", f"sub-verse014_ct,{ends}")))
+    own = box_of(read_volume(cases[0].vertebra_mask).array > 0)
+    (case,) = boxed.cases
+    assert np.abs(np.subtract(case.box.lower, own.lower)).max() <= 1
+    assert np.abs(np.subtract(case.box.upper, own.upper)).max() <= 1
