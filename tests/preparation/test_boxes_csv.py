@@ -112,8 +112,8 @@ def test_a_table_that_cannot_be_read_is_told_in_a_line(tmp_path, lines, said):
         read_boxes(table(tmp_path, *lines))
 
 
-def test_the_box_of_a_real_vertebra_in_its_files_voxels_is_the_box_of_its_mask_in_the_crop(tmp_path, real_data):
-    """Stored P-I-R at 1 × 1 × 2 mm: the mask's own box there, and its box in the 1 mm crop, to a voxel."""
+def test_the_box_of_a_real_vertebra_in_its_files_voxels_holds_its_mask_in_the_crop(tmp_path, real_data):
+    """Stored P-I-R at 1 × 1 × 2 mm and tilted by 8°, so the box around the corners is up to 5 mm wider than the mask."""
     folder = real_data / "ct_verse014"
     mask = folder / "sub-verse014_seg-vert_msk.nii.gz"
     cases = crop_vertebrae(folder / "sub-verse014_ct.nii.gz", mask, tmp_path / "out", levels=["L2"])
@@ -122,5 +122,6 @@ def test_the_box_of_a_real_vertebra_in_its_files_voxels_is_the_box_of_its_mask_i
     boxed = join_boxes(cases, read_boxes(table(tmp_path, "scan,i0,i1,j0,j1,k0,k1", f"sub-verse014_ct,{ends}")))
     own = box_of(read_volume(cases[0].vertebra_mask).array > 0)
     (case,) = boxed.cases
-    assert np.abs(np.subtract(case.box.lower, own.lower)).max() <= 1
-    assert np.abs(np.subtract(case.box.upper, own.upper)).max() <= 1
+    wider = np.array([np.subtract(own.lower, case.box.lower), np.subtract(case.box.upper, own.upper)])
+    assert wider.min() >= 0
+    assert wider.max() <= 5
