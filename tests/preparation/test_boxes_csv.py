@@ -113,7 +113,7 @@ def test_a_table_that_cannot_be_read_is_told_in_a_line(tmp_path, lines, said):
 
 
 def test_the_box_of_a_real_vertebra_in_its_files_voxels_holds_its_mask_in_the_crop(tmp_path, real_data):
-    """Stored P-I-R at 1 × 1 × 2 mm and tilted by 8°, so the box around the corners is up to 5 mm wider than the mask."""
+    """Stored P-I-R at 1 × 1 × 2 mm, tilted by 8°: the box around its corners is up to 5 mm wider than the mask."""
     folder = real_data / "ct_verse014"
     mask = folder / "sub-verse014_seg-vert_msk.nii.gz"
     cases = crop_vertebrae(folder / "sub-verse014_ct.nii.gz", mask, tmp_path / "out", levels=["L2"])
