@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from fracture_vae.cohort.boxes import SLICES
 from fracture_vae.cohort.case import Case
 from fracture_vae.cohort.levels import ANATOMICAL
 from fracture_vae.cohort.manifest import read_table
@@ -128,6 +129,9 @@ def _reading(fields: dict[str, str], where: str) -> Reading:
 
 
 def _filled(case: Case, reading: Reading) -> Case:
+    if reading.label == 0:  # what is normal has no box
+        extra = {name: value for name, value in case.extra.items() if name != SLICES}
+        case = replace(case, box=None, extra=extra)
     return replace(
         case,
         label=case.label if reading.label is None else reading.label,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fracture_vae.cohort.case import Case
+from fracture_vae.cohort.case import Box, Case
 from fracture_vae.errors import InputError
 from fracture_vae.preparation.kinds import AGAINST_TRUTH, NO_CROP
 from fracture_vae.preparation.labels_csv import check_patients, join_labels, read_labels
@@ -51,9 +51,10 @@ def test_a_level_that_no_scan_shows_is_a_finding(tmp_path):
 
 
 def test_a_label_against_the_voxel_truth_is_told(tmp_path):
-    cases = [replace(CASES[0], mask=Path("truth.nii.gz"), label=1)]
+    box = Box((0, 0, 0), (1, 1, 1))
+    cases = [replace(CASES[0], mask=Path("truth.nii.gz"), label=1, box=box, extra={"slices": "0:1", "note": "x"})]
     joined = join_labels(cases, read_labels(table(tmp_path, "patient_id,level,label", "sub-a,L1,0")))
-    assert joined.cases[0].label == 0
+    assert (joined.cases[0].label, joined.cases[0].box, joined.cases[0].extra) == (0, None, {"note": "x"})
     (finding,) = joined.findings
     assert (finding.kind, finding.scan) == (AGAINST_TRUTH, "sub-a_1_L1")
 

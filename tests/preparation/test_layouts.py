@@ -20,7 +20,10 @@ def test_verse_with_derivatives_sessions_centroids_and_truth(tmp_path, put, arra
         put(derived / f"sub-x_{session}_seg-vert_msk.nii.gz", arrays["mask"]())
     put(derived / "sub-x_ses-1_seg-fracture_msk.nii.gz", arrays["mask"]())
     (derived / "sub-x_ses-1_seg-subreg_ctd.json").write_text("[]")
-    first, second = sorted(find_scans(tmp_path).scans, key=lambda scan: scan.name)
+    put(raw / "sub-x_ses-1_displacement.nii.gz", arrays["ct"]())  # what else is called after the scan is no CT
+    found = find_scans(tmp_path)
+    assert (found.failed, found.passed) == ({}, {})
+    first, second = sorted(found.scans, key=lambda scan: scan.name)
     assert (first.name, first.patient_id, second.patient_id) == ("sub-x_ses-1_ct", "sub-x", "sub-x")
     assert first.mask == derived / "sub-x_ses-1_seg-vert_msk.nii.gz"
     assert second.mask == derived / "sub-x_ses-2_split-a_seg-vert_msk.nii.gz"

@@ -16,16 +16,16 @@ _CT = re.compile(r"(sub-[A-Za-z0-9]+(?:_[A-Za-z0-9]+-[A-Za-z0-9]+)*)_ct\.nii(?:\
 
 @dataclass(frozen=True)
 class _Companions:
-    """The files of a study by lower-case name."""
+    """The files of a study by subject (``sub-x``, lower case)."""
 
-    by_name: dict[str, list[Path]]
+    by_subject: dict[str, list[Path]]
 
     def of(self, ct: Path, pattern: str) -> list[Path]:
         """Return the files whose name matches and whose place suits the CT best.
 
         The CT's own folder comes first, then ``derivatives`` where the CT's path says ``rawdata``, then anywhere.
         """
-        found = [path for name, paths in self.by_name.items() if re.fullmatch(pattern, name) for path in paths]
+        found = [path for path in self.by_subject[_subject(ct)] if re.fullmatch(pattern, path.name.lower())]
         parts = ["derivatives" if part.lower() == "rawdata" else part for part in ct.parent.parts]
         for folder in (ct.parent, Path(*parts)):
             near = [path for path in found if path.parent == folder]
@@ -37,17 +37,21 @@ class _Companions:
 def find(tree: Sequence[Folder]) -> Found:
     """Find the scans of a VerSe or BIDS tree."""
     root = tree[0].path
-    by_name: dict[str, list[Path]] = {}
+    by_subject: dict[str, list[Path]] = {}
     for folder in tree:
         for file in folder.files:
-            by_name.setdefault(file.name.lower(), []).append(file)
-    companions = _Companions(by_name)
+            by_subject.setdefault(_subject(file), []).append(file)
+    companions = _Companions(by_subject)
     found = Found()
     for folder in tree:
         for ct in folder.volumes:
             if match := _CT.fullmatch(ct.name):
                 found += _scan(ct, match.group(1), companions, root)
     return found
+
+
+def _subject(file: Path) -> str:
+    return file.name.lower().partition("_")[0]
 
 
 def _scan(ct: Path, entities: str, companions: _Companions, root: Path) -> Found:
@@ -71,4 +75,4 @@ def _scan(ct: Path, entities: str, companions: _Companions, root: Path) -> Found
         truth=truths[0] if truths else None,
         centroids=centroids[0] if centroids else None,
     )
-    return Found((scan,))
+    return Found((scan,), taken=tuple(companions.of(ct, start + r"_.*\.nii(\.gz)?")))
