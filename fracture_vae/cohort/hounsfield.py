@@ -7,7 +7,7 @@ from fracture_vae.errors import InputError
 
 _HIGHEST = 40_000
 """HU; metal reaches 30,000 on an extended scale."""
-_ALL_BONE = 300
+_ALL_BONE = 500
 """HU; no crop of a patient is above it everywhere, however tight, for marrow, muscle and fat are not."""
 _OFFSET_SHARE = 0.45
 """Of the voxels above 150, those in 900..1150: at most 0.09 in real CTs, their vertebrae alone and clipped at 0
