@@ -114,6 +114,84 @@ def crop(
     click.echo(f"{len(cases)} crops ({', '.join(case.level for case in cases)}) in {out / 'cohort.csv'}")
 
 
+@main.command()
+@click.argument("source", type=FILE)
+@click.option("--out", required=True, type=FILE, help="Folder of the cohort, outside SOURCE; cohort.csv is added to.")
+@click.option(
+    "--layout",
+    default="auto",
+    show_default=True,
+    metavar="auto|verse|totalsegmentator|pairs|dicom",
+    help="How the scans lie in SOURCE; auto looks for all of them, side by side.",
+)
+@click.option(
+    "--labels",
+    default="auto",
+    show_default=True,
+    metavar="auto|verse|totalsegmentator|FILE",
+    help="What the masks' numbers mean; auto lets the numbers decide, a file is CSV (label,level) or JSON.",
+)
+@click.option("--level", "levels", multiple=True, metavar="T4-L5", help="Crop only these levels. Repeatable.")
+@click.option("--size", default=128, show_default=True, help="Edge of a crop in voxels.")
+@click.option("--spacing", default=1.0, show_default=True, help="Voxel size of a crop in mm.")
+@click.option("--hu-window", nargs=2, type=float, default=(0.0, 1900.0), show_default=True, help="HU mapped to [0, 1].")
+@click.option(
+    "--labels-csv",
+    type=FILE,
+    default=None,
+    help="What readers said: patient_id, level (or case_id), and genant_grade or label; genant_type if known.",
+)
+@click.option(
+    "--boxes-csv",
+    type=FILE,
+    default=None,
+    help="Weak boxes: patient_id, level (or scan), and i0,i1,j0,j1,k0,k1 in the CT's voxels or x0..z1 in world mm.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes. [default: one a processor]")
+def prepare(
+    source: Path,
+    out: Path,
+    layout: str,
+    labels: str,
+    levels: tuple[str, ...],
+    size: int,
+    spacing: float,
+    hu_window: tuple[float, float],
+    labels_csv: Path | None,
+    boxes_csv: Path | None,
+    jobs: int | None,
+) -> None:
+    """Make a cohort of all scans below SOURCE: crops, cohort.csv and a page of what looks wrong.
+
+    Takes VerSe/BIDS trees, TotalSegmentator's output, folders of CTs beside folders of masks, and DICOM. A run that
+    was stopped goes on where it was; scans that have not changed are not done again. SOURCE is only read.
+    """
+    import os
+
+    from tqdm import tqdm
+
+    from fracture_vae.cohort.crop import CropSettings
+    from fracture_vae.cohort.levels import parse_levels
+    from fracture_vae.preparation.run import Tables, prepare
+    from fracture_vae.preparation.work import Settings
+
+    prepared = prepare(
+        source,
+        out,
+        Settings(
+            labels=labels,
+            levels=parse_levels(",".join(levels)) if levels else None,
+            crop=CropSettings((size, size, size), spacing, hu_window),
+        ),
+        layout=layout,
+        jobs=jobs or os.cpu_count() or 1,
+        tables=Tables(labels_csv, boxes_csv),
+        progress=lambda results, count: tqdm(results, "scans", total=count, unit="scan"),
+    )
+    click.echo(prepared.summary())
+    prepared.raise_failures()
+
+
 @main.group()
 def cohort() -> None:
     """Make and look after a cohort.csv."""

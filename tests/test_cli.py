@@ -16,6 +16,7 @@ from fracture_vae.cli import _parse, main
 COMMANDS = [
     [],
     ["crop"],
+    ["prepare"],
     ["cohort"],
     ["cohort", "new"],
     ["cohort", "split"],

@@ -15,8 +15,10 @@ SIDE = "left and right may be swapped"
 INTENSITY = "intensities not in HU"
 NOISE = "very noisy"
 DUPLICATE = "duplicate image"
+NO_CROP = "label without a crop"
+AGAINST_TRUTH = "label against the truth"
 
-_WORTH_A_LOOK = {PROCESSES, SPACING, METAL, MISSING, PIECES, NOISE, SMALL}
+_WORTH_A_LOOK = {NO_CROP, PROCESSES, SPACING, METAL, MISSING, PIECES, NOISE, SMALL}
 
 
 def is_serious(kind: str) -> bool:
