@@ -68,7 +68,8 @@ def test_a_map_written_back_lies_voxel_for_voxel_on_its_source(tmp_path, axes, f
     np.testing.assert_array_equal(to_stored(volume.array, volume.stored), NUMBERS)
     np.testing.assert_array_equal(written.get_fdata(), NUMBERS)
     np.testing.assert_allclose(written.affine, nib.load(source).affine, atol=1e-5)
-    np.testing.assert_allclose(written.header.get_qform(), written.header.get_sform(), atol=1e-4)
+    # a quaternion in float32 holds a rotation near 180° to 1e-3
+    np.testing.assert_allclose(written.header.get_qform(), written.header.get_sform(), atol=5e-3)
     assert volume.stored.ras_shape == volume.array.shape
 
 
@@ -186,7 +187,7 @@ def damaged(kind: str, folder: Path) -> Path:
     elif kind in ("zero affine", "singular affine"):
         image = nib.Nifti1Image(NUMBERS, np.eye(4))
         rows = np.zeros((4, 4)) if kind == "zero affine" else np.diag([1.0, 1.0, 0.0, 1.0])
-        image.header["sform_code"] = 1
+        image.header["sform_code"], image.header["vox_offset"] = 1, 352
         for name, row in zip(("srow_x", "srow_y", "srow_z"), rows, strict=False):
             image.header[name] = row
         path.write_bytes(gzip.compress(bytes(image.header.binaryblock) + b"\0" * 4 + NUMBERS.tobytes(order="F")))
