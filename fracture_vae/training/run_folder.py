@@ -17,7 +17,7 @@ import torch
 
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.errors import InputError
-from fracture_vae.files import require_folder, sha256, write_text
+from fracture_vae.files import read_json, require_folder, sha256, write_text
 
 PACKAGES = ("fracture-vae", "monai", "torch", "pytorch-ignite", "nibabel", "SimpleITK", "numpy", "scikit-image")
 META_FILE = "run_meta.json"
@@ -129,9 +129,10 @@ def write_meta(
     }
     path = Path(run_dir) / META_FILE
     if path.is_file():  # a run that goes on keeps the record of how it began
-        began = json.loads(path.read_text(encoding="utf-8"))
+        began = read_json(path)
         began.pop("finished", None)
-        meta = {**began, "resumed": [*began.get("resumed", []), meta]}
+        before = began.get("resumed", [])
+        meta = {**began, "resumed": [*(before if isinstance(before, list) else []), meta]}
     write_text(path, json.dumps(meta, indent=2) + "\n")
     copy = Path(run_dir) / BUNDLE_COPY
     if not (copy.exists() and copy.samefile(bundle_root)):

@@ -121,7 +121,7 @@ def test_a_network_s_reconstruction_is_what_is_written(tiny_run: Path, tiny_coho
 
     infer(tiny_run, tmp_path, images=[str(tiny_cohort.parent / "p10.nii.gz")])
     found = find_models(tiny_run)[0]
-    network = load_network(build_network(**found.about["network"]), found.path, "cpu")
+    network = load_network(build_network(**found.about.network), found.path, "cpu")
     image = torch.from_numpy(read_volume(tiny_cohort.parent / "p10.nii.gz").array)[None, None]
     with torch.no_grad():
         expected = network(image)[0, 0].numpy()

@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
+from fracture_vae.training.about import About
 from fracture_vae.training.checkpoints import Checkpoints, best_checkpoint, load, save
 from fracture_vae.training.session import load_checkpoint
 
@@ -21,7 +22,7 @@ from fracture_vae.training.session import load_checkpoint
 def validated(folder: Path, values: list[float], keep: int = 3) -> Checkpoints:
     """Train as many epochs as there are values, each validation giving one."""
     trainer, evaluator = Engine(lambda *_: None), Engine(lambda *_: None)
-    checkpoints = Checkpoints(folder, nn.Linear(1, 1), {"name": "tiny"}, evaluator, {}, keep)
+    checkpoints = Checkpoints(folder, nn.Linear(1, 1), About(), evaluator, {}, keep)
 
     def validate(engine: Engine) -> None:
         with torch.no_grad():
