@@ -18,16 +18,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary name ends in the target's own name, so that writers which look at the suffix
     (``.nii.gz``, ``.csv``) behave as for the target. On an exception it is removed and ``path`` is untouched.
+
+    Raises:
+        InputError: when the folder or the file cannot be written, for want of space or permission.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as folder:
-        temporary = Path(folder) / target.name
-        yield temporary
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    _fsync_folder(target.parent)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as folder:
+            temporary = Path(folder) / target.name
+            yield temporary
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        _fsync_folder(target.parent)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        raise InputError(f"{target}: cannot be written ({error.strerror}); free the place or give another") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -31,9 +31,16 @@ BEST_INDEX = "best.json"
 
 
 def save(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
-    """Write ``content`` (tensors and primitives) to ``path`` atomically."""
-    with replacing(path) as temporary:
-        torch.save(dict(content), temporary)
+    """Write ``content`` (tensors and primitives) to ``path`` atomically.
+
+    Raises:
+        InputError: when it cannot be written.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as file,
+    ):  # an open file, as PyTorch does not say what failed
+        torch.save(dict(content), file)
 
 
 def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> dict[str, Any]:
