@@ -28,9 +28,7 @@ class _Commands(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except KeyboardInterrupt:
-            click.echo(
-                "Error: interrupted; what is written is whole (a training goes on with --resume RUN)", err=True
-            )
+            click.echo("Error: interrupted; what is written is whole (a training goes on with --resume RUN)", err=True)
             ctx.exit(130)
         except Exception as error:
             known = known_cause(error) or _as_input_error(error)

@@ -201,8 +201,8 @@ def write_nifti(
 
 def _existing(path: str | os.PathLike[str]) -> Path:
     file = Path(path)
-    if not file.is_file():
-        what = "a folder, not a file" if file.is_dir() else "no such file"
+    if not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises at a name that is too long
+        what = "a folder, not a file" if os.path.isdir(file) else "no such file"  # noqa: PTH112
         raise InputError(f"{file}: {what}; check the path")
     if not is_volume(file):
         raise InputError(f"{file}: not a volume; give one of {', '.join(SUFFIXES)}")

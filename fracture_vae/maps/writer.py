@@ -187,9 +187,12 @@ def read_scores(path: str | Path) -> list[dict[str, str]]:
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; run fracture-vae infer first")
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, restval="")
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: damaged ({error}); run fracture-vae infer again, into an empty folder") from error
     missing = {"case_id", "score"} - set(reader.fieldnames or ())
     if missing:
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a scores.csv of fracture-vae infer?")
