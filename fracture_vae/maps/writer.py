@@ -190,10 +190,10 @@ def read_scores(path: str | Path) -> list[dict[str, str]]:
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, restval="")
-            rows = list(reader)
+            rows, columns = list(reader), reader.fieldnames or ()
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: damaged ({error}); run fracture-vae infer again, into an empty folder") from error
-    missing = {"case_id", "score"} - set(reader.fieldnames or ())
+    missing = {"case_id", "score"} - set(columns)
     if missing:
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a scores.csv of fracture-vae infer?")
     return rows
