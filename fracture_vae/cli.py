@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -34,6 +35,7 @@ class _Commands(click.Group):
             known = known_cause(error) or _as_input_error(error)
             if known is None or ctx.params.get("debug"):
                 raise
+            clear_frames(error.__traceback__)  # ends the line of a progress bar that was running
             click.echo(f"Error: {known}", err=True)
             ctx.exit(exit_status(known))
 
@@ -126,7 +128,7 @@ def cohort() -> None:
 @click.option("--labels", type=FILE, default=None, help="CSV with case_id or image, and label (0 normal, 1 abnormal).")
 @click.option("--masks", type=FILE, default=None, help="Folder of voxel truths, files named as the volumes.")
 @click.option("--folds", default=5, show_default=True, help="Number of folds, by patient.")
-@click.option("--seed", default=0, show_default=True, help="Of the assignment to folds.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the assignment to folds.")
 @click.option("--out", type=FILE, default=None, help="The table to write. [default: FOLDER/cohort.csv]")
 def cohort_new(folder: Path, labels: Path | None, masks: Path | None, folds: int, seed: int, out: Path | None) -> None:
     """List the volumes (.nii, .nii.gz, .npy) below FOLDER in a cohort.csv."""
@@ -176,7 +178,7 @@ def cohort_import(datalist: Path, table: Path) -> None:
 @click.option("--folds", default=5, show_default=True, help="Number of folds, by patient.")
 @click.option("--size", default=128, show_default=True, help="Edge of a crop in voxels.")
 @click.option("--spacing", default=1.0, show_default=True, help="Voxel size of a crop in mm.")
-@click.option("--seed", default=0, show_default=True, help="Everything follows from it.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Everything follows from it.")
 def cohort_synthetic(folder: Path, levels: str, **plan: Any) -> None:
     """Make a cohort of synthetic spines, some vertebrae broken, in FOLDER."""
     from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort

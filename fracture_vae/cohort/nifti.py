@@ -208,6 +208,7 @@ def _scaling(raw: Any, file: Path) -> tuple[float, float]:
     return slope, intercept
 
 
+@np.errstate(invalid="ignore", over="ignore")  # what is no number is told, not warned of
 def _place(raw: Any, shape: tuple[int, int, int], file: Path) -> tuple[NDArray[np.float64], bool]:
     """Return where the image lies, and whether the header says so, if all programs find it there."""
     scale = _MM_PER_UNIT.get(int(raw["xyzt_units"]) & 7, 1.0)

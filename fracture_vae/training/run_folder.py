@@ -80,10 +80,9 @@ def point_latest(parent: Path, run: Path) -> None:
 
 def followed(path: Path) -> Path:
     """Return where ``…/latest`` leads on a system without links, and any other path as it is."""
-    written = path.with_name("latest.txt")
-    if path.name == "latest" and not path.exists() and written.is_file():
-        return path.with_name(written.read_text(encoding="utf-8").strip())
-    return path
+    if path.name != "latest" or path.exists() or not path.with_name("latest.txt").is_file():
+        return path
+    return path.parent / path.with_name("latest.txt").read_text(encoding="utf-8", errors="replace").strip()
 
 
 def discard_empty(run: Path) -> None:

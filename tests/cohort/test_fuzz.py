@@ -18,6 +18,7 @@ from fracture_vae.cohort.manifest import Cohort, read_cohort
 from fracture_vae.cohort.volumes import Volume, read_stored, read_volume
 from fracture_vae.errors import InputError
 
+pytestmark = pytest.mark.filterwarnings("error")
 fuzzed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NUMBERS = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
 
