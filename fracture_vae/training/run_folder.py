@@ -47,10 +47,11 @@ def new_run(project_dir: str | os.PathLike[str], group: str, name: str) -> str:
     """Make ``<project_dir>/<group>/<YYYYMMDD-NNN-name>/`` with the day's next number, and point ``latest`` at it.
 
     Raises:
-        InputError: when ``name`` is no plain folder name, or ``project_dir`` cannot hold folders.
+        InputError: when ``name`` or ``group`` is no plain folder name, or ``project_dir`` cannot hold folders.
     """
-    if not name or Path(name).name != name:
-        raise InputError(f"run_name '{name}': give a plain name without '/'")
+    for setting, value in (("run_name", name), ("group", group)):
+        if Path(value).name != value or value in ("", "..") or not value.isprintable():
+            raise InputError(f"{setting} '{value}': give a plain name without '/'")
     parent = Path(project_dir).expanduser().resolve() / group
     require_folder(parent)
     parent.mkdir(parents=True, exist_ok=True)

@@ -140,6 +140,21 @@ def test_an_npy_has_no_geometry(tmp_path):
     np.testing.assert_array_equal(volume.affine, np.eye(4))
 
 
+@pytest.mark.parametrize("array", [np.asfortranarray(NUMBERS), NUMBERS.astype(">i2"), NUMBERS.astype("f2")])
+def test_an_npy_of_any_order_and_type_of_real_numbers_is_read(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.npy").array, NUMBERS)
+
+
+@pytest.mark.parametrize("shape", [(10**4, 10**4, 10**4), (100, 100, 100), (3, 4, 4)])
+def test_an_npy_of_another_shape_than_its_file_holds_is_told_and_takes_no_memory(tmp_path, shape):
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": shape})
+        file.write(NUMBERS.tobytes())
+    with pytest.raises(InputError, match=r"a\.npy: (damaged|holds more than one volume)"):
+        read_volume(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.npy"])
 def test_the_header_alone_tells_the_same_storage(tmp_path, name):
     if name.endswith(".npy"):
