@@ -102,7 +102,7 @@ def resolved_config() -> dict[str, Any]:
 def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
     """Require that every override names a key that ``config`` has, and is of the kind of its value there.
 
-    None and expressions may stand for anything, and may be replaced by anything.
+    None and expressions may stand for anything, and may be replaced by anything; a switch may be ``auto`` as well.
 
     Raises:
         InputError: for the first that does not, with the nearest key or the value it has.
@@ -125,7 +125,7 @@ def _kind(own: Any) -> _Kind | None:
     if own is None or _is_expression(own):
         return None
     if isinstance(own, bool):
-        return _Kind("true or false", lambda value: isinstance(value, bool))
+        return _Kind("True or False", lambda value: isinstance(value, bool) or value == "auto")
     if _is_number(own):
         return _Kind("a number", _is_number)
     if isinstance(own, str):

@@ -240,7 +240,7 @@ INFERENCE: dict[str, str] = {
     "top_fraction=x": "override --top_fraction: 'x' is not a number; the config has 0.005",
     "score_margin=-1": "score_margin -1: must be millimetres from 0 up",
     "npyy=true": "the config has no key 'npyy'; did you mean 'npy'?",
-    "npy=3": "override --npy: 3 is not true or false",
+    "npy=3": "override --npy: 3 is not True or False; the config has false",
     "output_dir=a": "--set output_dir: the folder is given by --output",
     "intensity=hu": "intensity 'hu' is not one of",
 }

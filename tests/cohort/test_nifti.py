@@ -189,6 +189,16 @@ def test_an_unsound_header_is_told_in_one_line(
     assert capfd.readouterr() == ("", ""), "no library's own words beside it"
 
 
+def test_what_itk_itself_writes_of_an_oblique_image_is_read(tmp_path: Path) -> None:
+    image = SimpleITK.GetImageFromArray(NUMBERS.T)
+    image.SetSpacing((0.7, 0.8, 2.5))
+    image.SetOrigin((-120, 30, 900))
+    image.SetDirection((nib.eulerangles.euler2mat(3.1, 0.001, 0.3) @ np.diag([1, 1, -1])).ravel().tolist())
+    SimpleITK.WriteImage(image, str(tmp_path / "a.nii.gz"))
+    volume = read_volume(tmp_path / "a.nii.gz")
+    assert apart(itk(tmp_path / "a.nii.gz"), volume.stored.affine, SHAPE) < 1e-3
+
+
 def test_nifti_2_is_read_although_itk_cannot(tmp_path: Path) -> None:
     for order in "<>":
         path = stored(tmp_path / "a.nii", **BOTH, order=order, kind=nib.Nifti2Header)
