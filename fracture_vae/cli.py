@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -29,15 +28,25 @@ class _Commands(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except KeyboardInterrupt:
+            _end_progress()
             click.echo("Error: interrupted; what is written is whole (a training goes on with --resume RUN)", err=True)
             ctx.exit(130)
         except Exception as error:
             known = known_cause(error) or _as_input_error(error)
             if known is None or ctx.params.get("debug"):
                 raise
-            clear_frames(error.__traceback__)  # ends the line of a progress bar that was running
+            _end_progress()
             click.echo(f"Error: {known}", err=True)
             ctx.exit(exit_status(known))
+
+
+def _end_progress() -> None:
+    """End the lines of the progress bars that were running, so that a message has a line of its own."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        for bar in list(tqdm._instances):
+            bar.close()
 
 
 def _as_input_error(error: Exception) -> "InputError | None":
