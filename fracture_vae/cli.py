@@ -28,12 +28,26 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
+        except KeyboardInterrupt:
+            _end_progress()
+            click.echo("Error: interrupted; what is written is whole (a training goes on with --resume RUN)", err=True)
+            ctx.exit(130)
         except Exception as error:
             known = known_cause(error) or _as_input_error(error)
             if known is None or ctx.params.get("debug"):
                 raise
+            _end_progress()
             click.echo(f"Error: {known}", err=True)
             ctx.exit(exit_status(known))
+
+
+def _end_progress() -> None:
+    """End the lines of the progress bars that were running, so that a message has a line of its own."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        for bar in list(tqdm._instances):
+            bar.close()
 
 
 def _as_input_error(error: Exception) -> "InputError | None":

@@ -100,6 +100,18 @@ def test_a_mistake_of_ours_is_not_taken_for_the_user_s(
     assert isinstance(cli("cohort", "new", tmp_path).exception, ZeroDivisionError)
 
 
+def test_an_interrupt_is_told_in_a_line_with_the_status_of_a_signal(
+    cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, vq3d: Path
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fracture_vae.jobs.train_bundle", interrupted)
+    result = cli("train", vq3d)
+    assert result.exit_code == 130
+    assert result.stderr == "Error: interrupted; what is written is whole (a training goes on with --resume RUN)\n"
+
+
 def test_plugins_lists_what_is_registered_with_its_origin(cli: Callable[..., Any]) -> None:
     result = cli("plugins")
     assert result.exit_code == 0

@@ -68,6 +68,8 @@ class SyntheticCohort:
             raise InputError(f"{self.patients} patients cannot fill {self.folds} folds; need 2 ≤ folds ≤ patients")
         if self.holdout < 0 or not self.levels:
             raise InputError("a synthetic cohort needs at least one level and no negative hold-out")
+        if not 1 <= self.size <= 1024 or not 0.05 <= self.spacing <= 50:
+            raise InputError(f"size {self.size} and spacing {self.spacing} mm: no such crop; try 128 at 1 mm")
         for name in ("fractured", "fractured_holdout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; a share lies in [0, 1]")
