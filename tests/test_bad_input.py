@@ -289,7 +289,7 @@ def test_an_output_that_is_a_file_is_left_alone(
     for arguments in (
         ["infer", "--model", tiny_run, "--cohort", tiny_cohort, "--output", tmp_path / "file"],
         ["train", vq3d, "--cohort", tiny_cohort, "--project-dir", tmp_path / "file", *settings],
-        ["cohort", "synthetic", tmp_path / "file"],
+        ["phantom", tmp_path / "file"],
     ):
         assert_told(cli(*arguments), 2, "file is a file; give a folder")
     assert (tmp_path / "file").read_text(encoding="utf-8") == "this is no image"
@@ -312,7 +312,7 @@ def test_an_output_that_is_a_file_is_left_alone(
         ),
         (["sheet", "none"], ("scores.csv: no such file; run fracture-vae infer first",)),
         (["cohort", "new", "none"], ("none: no such folder",)),
-        (["cohort", "synthetic", "out", "--patients", "1"], ("1 patients cannot fill 5 folds",)),
+        (["phantom", "out", "--patients", "1"], ("1 patients cannot fill 5 folds",)),
     ],
     ids=lambda value: " ".join(value)[:40],
 )

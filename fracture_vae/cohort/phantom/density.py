@@ -65,9 +65,9 @@ def impaction(vertebra: Vertebra, collapse: Collapse, drawn: Body, coordinates: 
 
 def changed(
     vertebra: Vertebra, collapse: Collapse, drawn: Body, coordinates: tuple[Field, Field, Field]
-) -> NDArray[np.uint8]:
-    """Return 1 where the broken body differs from the healthy one: lost or gained volume, and impacted bone."""
+) -> NDArray[np.bool_]:
+    """Return True where the broken body differs from the healthy one: lost or gained volume, and impacted bone."""
     healthy = body(vertebra, None, *coordinates).distance < 0
     broken = drawn.distance < 0
     packed = broken & (impaction(vertebra, collapse, drawn, coordinates) > 0.25)
-    return ((healthy != broken) | packed).astype(np.uint8)
+    return np.asarray((healthy != broken) | packed)

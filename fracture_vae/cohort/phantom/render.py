@@ -87,7 +87,7 @@ def paint_vertebra(canvas: Canvas, patient: Patient, bone: Bone, plates: Sequenc
         grey[inside] = np.where(drawn.distance < posterior[inside], spongy, grey[inside])
         distance[inside] = np.minimum(distance[inside], drawn.distance)
         if bone.collapse is not None and label:
-            canvas.truth[inner] |= changed(vertebra, bone.collapse, drawn, coordinates)
+            canvas.truth[inner][changed(vertebra, bone.collapse, drawn, coordinates)] = label
     wall = np.where(posterior < distance + 1e-3, _POSTERIOR_WALL, np.float32(vertebra.wall))
     _composite(canvas, patient, whole, distance, wall, grey, label)
 

@@ -16,6 +16,7 @@ from fracture_vae.cohort.genant import Fracture, Heights
 from fracture_vae.cohort.phantom.anatomy import (
     ASKABLE,
     LEVELS,
+    Patient,
     Pose,
     Vertebra,
     draw_patient,
@@ -25,7 +26,7 @@ from fracture_vae.cohort.phantom.anatomy import (
     rotation,
 )
 from fracture_vae.cohort.phantom.arch import posterior_parts, rib_parts
-from fracture_vae.cohort.phantom.collapse import RIM, Collapse, draw_collapse, heights, sink
+from fracture_vae.cohort.phantom.collapse import RIM, Collapse, draw_collapse, healthy_heights, heights, sink
 from fracture_vae.cohort.phantom.grid import Grid
 from fracture_vae.cohort.phantom.render import Bone, new_canvas, paint_disc, paint_ribs, paint_vertebra, scan
 from fracture_vae.cohort.phantom.tissue import soft_tissue
@@ -44,12 +45,15 @@ class Phantom(NamedTuple):
         ct: (H, W, D) float32, HU; axes run to the right, anterior and superior (RAS+).
         mask: (H, W, D) uint8, VerSe labels of the asked levels only (8–19 T1–T12, 20–24 L1–L5), 0 elsewhere;
             the neighbours and ribs are in the CT without a label.
-        truth: (H, W, D) uint8, 1 where a fracture changed a labelled body: voxels inside either the healthy or the
-            broken body but not both (lost height, bulging walls), and the impacted spongy bone under a sunken
-            endplate. The vertebra above may have settled into lost height; that is still marked. Discs, posterior
-            elements and the neighbours' new places are not.
+        truth: (H, W, D) uint8, the broken level's label where a fracture changed its body: voxels inside either the
+            healthy or the broken body but not both (lost height, bulging walls), and the impacted spongy bone under
+            a sunken endplate. The vertebra above may have settled into lost height; that is still marked. Discs,
+            posterior elements and the neighbours' new places are not.
         affine: (4, 4) float64, voxel indices to mm, RAS+.
         heights: by asked level, heights (mm) of the final body in its mid-sagittal plane, endplate to endplate.
+        healthy_heights: the same before any fracture.
+        patient: what the vertebrae share, and the scanner.
+        collapses: by broken level, the fracture as drawn.
     """
 
     ct: NDArray[np.float32]
@@ -57,6 +61,9 @@ class Phantom(NamedTuple):
     truth: NDArray[np.uint8]
     affine: NDArray[np.float64]
     heights: dict[str, Heights]
+    healthy_heights: dict[str, Heights]
+    patient: Patient
+    collapses: dict[str, Collapse]
 
 
 def simulate_spine(
@@ -100,6 +107,9 @@ def simulate_spine(
         np.ascontiguousarray(canvas.truth[:, :, inner]),
         affine,
         {level: heights(vertebrae[level], collapses.get(level)) for level in asked},
+        {level: healthy_heights(vertebrae[level]) for level in asked},
+        patient,
+        collapses,
     )
 
 
