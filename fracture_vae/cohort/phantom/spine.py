@@ -6,6 +6,7 @@ body, lets the vertebrae above it settle, and changes nothing else.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,24 +17,21 @@ from fracture_vae.cohort.genant import Fracture, Heights
 from fracture_vae.cohort.phantom.anatomy import (
     ASKABLE,
     LEVELS,
-    Patient,
-    Pose,
     Vertebra,
-    draw_patient,
-    draw_poses,
     draw_vertebra,
     label_of,
-    rotation,
 )
 from fracture_vae.cohort.phantom.arch import posterior_parts, rib_parts
 from fracture_vae.cohort.phantom.collapse import RIM, Collapse, draw_collapse, healthy_heights, heights, sink
 from fracture_vae.cohort.phantom.grid import Grid
-from fracture_vae.cohort.phantom.render import Bone, new_canvas, paint_disc, paint_ribs, paint_vertebra, scan
+from fracture_vae.cohort.phantom.patient import Patient, draw_patient
+from fracture_vae.cohort.phantom.poses import Pose, draw_poses, rotation
+from fracture_vae.cohort.phantom.render import Bone, new_canvas, paint_disc, paint_ribs, paint_vertebra
+from fracture_vae.cohort.phantom.scan import REACH, scan
 from fracture_vae.cohort.phantom.tissue import soft_tissue
 from fracture_vae.errors import InputError, nearest
 
 _REACH = 74.0  # mm shown on all sides of the asked bodies' centres, so that a 128 mm crop around each is inside
-_MARGIN = 3  # slices drawn beyond both ends and cut off, so that blur and noise have no edge
 _FOLLOW = 0.8  # how much of a fracture's loss the next vertebra above follows; the discs take up the rest
 _FADE = 0.65  # and how this fades with every further level
 
@@ -91,18 +89,19 @@ def simulate_spine(
     poses = _settle(vertebrae, healthy, collapses)
     canvas = new_canvas(grid, soft_tissue(grid, patient, vertebrae, poses))
     for level, below in itertools.pairwise(LEVELS):
-        paint_disc(canvas, vertebrae[below], poses[below], vertebrae[level].disc_below)
+        paint_disc(canvas, vertebrae[level], vertebrae[below], poses[below])
     bones = {level: Bone(vertebrae[level], poses[level], collapses.get(level)) for level in LEVELS}
     for level in reversed(LEVELS):
         parts = list(posterior_parts(vertebrae[level], _drop(vertebrae[level], collapses.get(level))))
         paint_vertebra(canvas, patient, bones[level], parts, label_of(level) if level in asked else 0)
     for level in LEVELS[:12]:
         paint_ribs(canvas, patient, bones[level], rib_parts(vertebrae[level]))
-    inner = slice(_MARGIN, -_MARGIN)
+    margin = _margin(spacing)
+    inner = slice(margin, -margin)
     affine = grid.affine()
-    affine[2, 3] += _MARGIN * spacing
+    affine[2, 3] += margin * spacing
     return Phantom(
-        np.ascontiguousarray(scan(canvas, patient)[:, :, inner]),
+        np.ascontiguousarray(scan(canvas.ct, grid, patient.scanner, seed)[:, :, inner]),
         np.ascontiguousarray(canvas.mask[:, :, inner]),
         np.ascontiguousarray(canvas.truth[:, :, inner]),
         affine,
@@ -139,10 +138,15 @@ def _window(poses: Mapping[str, Pose], asked: Sequence[str], spacing: float) -> 
     high = np.array([every[:, 0].max(), every[:, 1].max(), shown[:, 2].max()]) + _REACH
     low[1] -= 16  # the posterior elements pull a vertebra's centre of mass behind its body's
     first, last = np.floor(low / spacing).astype(int), np.ceil(high / spacing).astype(int)
-    first[2] -= _MARGIN
-    last[2] += _MARGIN
+    first[2] -= _margin(spacing)
+    last[2] += _margin(spacing)
     shape = last - first + 1
     return Grid((int(first[0]), int(first[1]), int(first[2])), (int(shape[0]), int(shape[1]), int(shape[2])), spacing)
+
+
+def _margin(spacing: float) -> int:
+    """Slices drawn beyond both ends and cut off, so that the scan has no edge."""
+    return math.ceil(REACH / spacing)
 
 
 def _settle(

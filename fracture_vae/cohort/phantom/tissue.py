@@ -1,13 +1,16 @@
-"""The soft tissue the spine lies in, slice by slice: fat, muscle, great vessels, organs, spinal canal."""
+"""The soft tissue the spine lies in, slice by slice: fat, muscle, lungs, great vessels, organs, spinal canal."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from fracture_vae.cohort.phantom.anatomy import LEVELS, Patient, Pose, Vertebra, stream
+from fracture_vae.cohort.phantom.anatomy import LEVELS, Vertebra
 from fracture_vae.cohort.phantom.collapse import Field
 from fracture_vae.cohort.phantom.grid import Grid
+from fracture_vae.cohort.phantom.patient import Patient
+from fracture_vae.cohort.phantom.poses import Pose
+from fracture_vae.cohort.phantom.streams import stream
 
 _LUMPS = 10.0  # mm between the knots of the random field that mottles fat and organs
 _LUMP_RANGE = (-120.0, 760.0)  # heights (mm above L5) the field covers
@@ -102,7 +105,8 @@ def _slice(patient: Patient, spine: _Spine, x: Field, y: Field, lumps: Field) ->
         psoas = float(np.clip((level - 11) / 4, 0, 1))  # from nothing at T12 to its full size at L4
         belly = _ellipse(x - sign * (a + 3 + 9 * psoas), y + 6 - 4 * psoas, 6 + 10 * psoas, 9 + 12 * psoas)
         _lay(ct, muscle, min(4 * psoas, 1.0) * belly)
-    _vessels(ct, patient, x, y, a, b, lumbar, level)
+    _lungs(ct, x, y, a, b, arch, level, lumps)
+    _vessels(ct, patient, x, y, a, b, lumbar, level, lumps)
     half, hollow = float(spine.canal_width) / 2, float(spine.canal_depth) / 2
     _lay(ct, -60, _ellipse(x, y + b + hollow, half + 2, hollow + 2))
     _lay(ct, 22, _ellipse(x, y + b + hollow, 0.78 * half, 0.8 * hollow))
@@ -111,7 +115,22 @@ def _slice(patient: Patient, spine: _Spine, x: Field, y: Field, lumps: Field) ->
     return ct
 
 
-def _vessels(ct: Field, patient: Patient, x: Field, y: Field, a: float, b: float, lumbar: float, level: float) -> None:
+def _lungs(ct: Field, x: Field, y: Field, a: float, b: float, arch: float, level: float, lumps: Field) -> None:
+    """Lungs beside the spine, parted by a mediastinum that widens forwards; below T10 only their recess behind."""
+    ending = float(np.clip((level - 8.5) / 3, 0, 1))  # 0 above T9, 1 below T12
+    if ending == 1:
+        return
+    side = np.abs(x)
+    mediastinum = a + 7 + np.clip((y - b) * np.float32(0.35), 0, 22) + 6 * ending
+    wall = arch + 1 + np.clip((side - 30) * np.float32(-0.35), -9, 4)  # the ribs bulge backwards beside the spine
+    front = np.float32(arch - 10 + (b + 100 - arch) * (1 - ending))
+    inside = _over(side - mediastinum) * _over(y - wall - 7) * _over(front - y + 4 * lumps)
+    _lay(ct, -860 + 20 * lumps + 500 * np.clip(lumps - 1.5, 0, 1), inside)
+
+
+def _vessels(
+    ct: Field, patient: Patient, x: Field, y: Field, a: float, b: float, lumbar: float, level: float, lumps: Field
+) -> None:
     if level > LEVELS.index("L4") + 0.3:  # below the fork: the common iliac vessels
         spread = 12 + 8 * (level - LEVELS.index("L4"))
         for sign in (-1, 1):
@@ -120,6 +139,10 @@ def _vessels(ct: Field, patient: Patient, x: Field, y: Field, a: float, b: float
     aorta = (-0.55 * a - 9 * (1 - lumbar), b + 13 - 7 * (1 - lumbar))
     radius = 10.5 + 1.5 * (1 - lumbar) + 1.5 * patient.age
     _lay(ct, patient.contrast, _ellipse(x - aorta[0], y - aorta[1], radius, radius))
+    if patient.calcification:
+        away = np.sqrt((x - aorta[0]) ** 2 + (y - aorta[1]) ** 2) - np.float32(radius)
+        plaque = np.exp(-((away / 1.1) ** 2)) * np.clip((1.6 * patient.calcification - 2.0 - lumps) * 2, 0, 1)
+        _lay(ct, 750.0, np.asarray(plaque, np.float32))
     _lay(ct, 0.5 * (patient.contrast + 45), lumbar * _ellipse(x - 0.75 * a, y - b - 11, 11, 9))
 
 
