@@ -7,7 +7,7 @@ and broken, one column a patient, as their crops show them. Nothing is picked by
 study with this seed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,16 @@ ROWS: Sequence[tuple[str, Fracture | None]] = (
     ("crush, grade 3", Fracture("crush", 3)),
 )
 
+MEASURES: Sequence[Callable[[Patient], float]] = (
+    lambda p: -p.trabecular,
+    lambda p: p.trabecular,
+    lambda p: p.degeneration,
+    lambda p: p.scanner.noise,
+    lambda p: p.scanner.thickness - 0.1 * p.scanner.edge,
+    lambda p: p.scanner.edge,
+)
+"""Thinnest and densest bone, most worn discs, noisiest, thickest and sharpest scan."""
+
 
 @click.command()
 @click.option("--out", default=Path("docs/images"), type=click.Path(path_type=Path), help="Folder of the pictures.")
@@ -46,21 +56,14 @@ def sheet(out: Path, seed: int) -> None:
 
 
 def extremes(patients: Sequence[PlannedPatient]) -> list[PlannedPatient]:
-    """Pick the patients of thinnest and densest bone, most worn discs, noisiest, thickest and sharpest scan."""
+    """Pick the patient that is largest in each of `MEASURES` among those with every level."""
     full = [patient for patient in patients if len(patient.vertebrae) == len(ASKABLE)]
     about = {patient.name: draw_patient(patient.seed) for patient in full}
-    measures: list[Any] = [
-        lambda p: -p.trabecular,
-        lambda p: p.trabecular,
-        lambda p: p.degeneration,
-        lambda p: p.scanner.noise,
-        lambda p: p.scanner.thickness - 0.1 * p.scanner.edge,
-        lambda p: p.scanner.edge,
-    ]
     chosen: list[PlannedPatient] = []
-    for measure in measures:
+    for measure in MEASURES:
         left = [patient for patient in full if patient not in chosen]
-        chosen.append(max(left, key=lambda patient, measure=measure: measure(about[patient.name])))
+        best = int(np.argmax([measure(about[patient.name]) for patient in left]))
+        chosen.append(left[best])
     return chosen
 
 
@@ -112,7 +115,7 @@ def _show(axis: Any, image: NDArray[np.float32], title: str) -> None:
 
 def _save(figure: Any, path: Path) -> None:
     figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=100, facecolor="black")
+    figure.savefig(path, dpi=85, facecolor="black")
     plt.close(figure)
     click.echo(path)
 

@@ -251,9 +251,9 @@ def _spots(random: np.random.Generator, patient: Patient, a: float, b: float, ha
     spots = []
     for often, radius, grey in ((0.06, (1.5, 4.0), (250, 600)), (0.07, (4.0, 8.0), (-0.8, -0.4))):
         if random.uniform() < often:
-            at = random.uniform(-0.5, 0.5, 3) * (a, b, half)
+            u, v, w = (random.uniform(-0.5, 0.5, 3) * (a, b, half)).tolist()
             add = random.uniform(*grey) * (patient.trabecular if grey[1] < 0 else 1.0)
-            spots.append(Spot(*at.tolist(), radius=random.uniform(*radius), grey=add))
+            spots.append(Spot(u, v, w, random.uniform(*radius), add))
     return tuple(spots)
 
 

@@ -14,7 +14,7 @@ from fracture_vae.cohort.phantom.grid import Grid
 from fracture_vae.cohort.phantom.scanner import Scanner
 from fracture_vae.cohort.phantom.streams import stream
 
-REACH = 8.0
+REACH = 6.0
 """mm along z from which a slice is blurred; a window must be drawn this much higher and lower than it is shown."""
 _ALONG = 0.35  # σ (mm) of the point spread along z that is there in the thinnest slice
 _SLICES_BELOW = 100_000  # keeps the stream index of a slice positive
@@ -30,8 +30,10 @@ def scan(drawn: Field, grid: Grid, scanner: Scanner, seed: int) -> Field:
     spread = _reconstruct(spread, scanner, grid.spacing)
     average, between, numbers = _slices(grid, scanner)
     planes = average @ np.ascontiguousarray(spread.reshape(-1, grid.shape[2]).T)
+    strength = _strength(scanner, grid.spacing)
     for plane, number in zip(planes.reshape(-1, *grid.shape[:2]), numbers, strict=True):
-        plane += _noise(plane.shape, grid.spacing, scanner, seed, number)
+        white = stream(seed, "noise", number + _SLICES_BELOW).standard_normal(plane.shape, np.float32)
+        plane += strength * _coloured(white, scanner, grid.spacing)
     return np.ascontiguousarray((between @ planes).T).reshape(grid.shape)
 
 
@@ -64,22 +66,15 @@ def _blur(image: Field, sigma: float, mode: str) -> Field:
     return image
 
 
-def _noise(shape: tuple[int, ...], spacing: float, scanner: Scanner, seed: int, number: int) -> Field:
-    """One slice's noise: as fine as the kernel, and less of it the thicker the slice is."""
-    random = stream(seed, "noise", number + _SLICES_BELOW)
-    white = random.standard_normal(shape, np.float32)
-    strength = scanner.noise / (spacing * math.sqrt(max(scanner.thickness, spacing, 1.0)))
-    return np.float32(strength / _gain(scanner, spacing)) * _coloured(white, scanner, spacing)
-
-
 def _coloured(white: Field, scanner: Scanner, spacing: float) -> Field:
     """Give noise the kernel's texture: little at the lowest frequencies, none above what the kernel passes."""
     fine = _blur(white, scanner.blur / spacing, "wrap")
     return np.asarray(fine - np.float32(0.7) * _blur(fine, 2.0 / spacing, "wrap"), np.float32)
 
 
-def _gain(scanner: Scanner, spacing: float) -> float:
-    """Standard deviation that `_coloured` leaves of white noise of unit variance."""
+def _strength(scanner: Scanner, spacing: float) -> np.float32:
+    """HU by which to multiply coloured noise of unit variance: less in larger voxels and thicker slices."""
     point = np.zeros((41, 41), np.float32)
     point[20, 20] = 1
-    return float(np.sqrt(np.square(_coloured(point, scanner, spacing)).sum()))
+    gain = math.sqrt(float(np.square(_coloured(point, scanner, spacing)).sum()))
+    return np.float32(scanner.noise / (gain * spacing * math.sqrt(max(scanner.thickness, spacing, 1.0))))

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +184,9 @@ def test_a_patient_another_job_made_meanwhile_is_taken(tmp_path: Path, monkeypat
     def beside(folder: Path, patient: PlannedPatient, size: int, spacing: float) -> list[Case]:
         cases = first(folder, patient, size, spacing)
         if patient.name == "synth001":
-            shutil.copytree(folder, folder.parent.parent / patient.name)
-            making.write_cohort(folder.parent.parent / patient.name / "rows.csv", cases)
+            theirs = folder.parent.parent / patient.name
+            shutil.copytree(folder, theirs)
+            making.write_cohort(theirs / "rows.csv", [replace(case, image=theirs / "a.npy") for case in cases])
         return cases
 
     monkeypatch.setattr(making, "make_patient", beside)
