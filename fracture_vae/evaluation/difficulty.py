@@ -70,7 +70,7 @@ class Difficulty(NamedTuple):
     Attributes:
         rows: by baseline and grade.
         chosen: by fold, the threshold (HU) and which side of it speaks for a fracture.
-        hindsight: the same, chosen on all cases at once: no threshold of the grid does better.
+        hindsight: the same, chosen on all cases at once: no threshold of the grid does better. Empty without rows.
         left_out: cases without a normal one of their level in other folds, which the mean template cannot score.
     """
 
@@ -85,11 +85,13 @@ class Difficulty(NamedTuple):
         return tuple(row for row in self.rows if row.baseline != LEVEL and row.plain.value >= EASY)
 
     def __str__(self) -> str:
-        lines = [f"{'AUROC (95 % interval over patients)':38} {'all levels':>20} {'within a level':>20}"]
+        if not self.rows:
+            return "nothing to compare: all vertebrae are whole, or all are broken"
+        lines = [f"{'AUROC (95 % interval over patients)':41} {'all levels':>20} {'within a level':>20}"]
         for row in self.rows:
             what = f"{row.baseline}, {f'grade {row.grade}' if row.grade else 'all grades'}"
-            lines.append(f"{what:38} {_short(row.plain):>20} {_short(row.within_levels):>20}")
-        sides = ", ".join(f"{fold}: {side}" for fold, side in self.chosen.items())
+            lines.append(f"{what:41} {_short(row.plain):>20} {_short(row.within_levels):>20}")
+        sides = ", ".join(f"{fold}: {side}" for fold, side in self.chosen.items()) or "none could be chosen"
         lines.append(f"threshold by fold {sides}; in hindsight {self.hindsight}")
         if self.left_out:
             lines.append(f"{self.left_out} cases have no normal one of their level in other folds: no template")
@@ -172,26 +174,38 @@ def _read(case: Case) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 
 
 def compare(cases: Sequence[Case], scores: Sequence[CaseScores]) -> Difficulty:
-    """Turn what each case's pixels say into case scores, out of fold, and compare them."""
-    shares = np.stack([score.shares for score in scores])
+    """Turn what each case's pixels say into case scores, out of fold, and compare them.
+
+    What the labels do not allow is left out: a threshold where a fold's others lack one of them, everything where
+    all cases do.
+    """
+    shares, template = np.stack([score.shares for score in scores]), np.array([score.template for score in scores])
     labels = np.array([case.label for case in cases], dtype=np.int_)
     folds = np.array([case.fold for case in cases])
-    levels = [case.level for case in cases]
-    threshold, level = np.zeros(len(cases)), np.zeros(len(cases))
+    levels = np.array([case.level for case in cases])
+    threshold, level = np.full((2, len(cases)), np.nan)
     chosen: dict[str, str] = {}
     for fold in sorted(set(folds.tolist())):
-        own, others = folds == fold, np.flatnonzero((folds != fold) & (folds != HOLDOUT))
-        side = best_side(shares[others], labels[others])
-        chosen[fold] = _told(side)
-        threshold[own] = side.score(shares[own])
-        level[own] = level_scores(
-            [levels[i] for i in np.flatnonzero(own)], [levels[i] for i in others], labels[others].tolist()
-        )
+        own, others = folds == fold, (folds != fold) & (folds != HOLDOUT)
+        if others.any():
+            level[own] = level_scores(levels[own].tolist(), levels[others].tolist(), labels[others].tolist())
+        if _both(labels[others]):
+            side = best_side(shares[others], labels[others])
+            chosen[fold] = _told(side)
+            threshold[own] = side.score(shares[own])
+    left_out = int(np.isnan(template).sum())
+    if not _both(labels):
+        return Difficulty((), chosen, "", left_out)
     best = best_side(shares, labels)
-    template = np.array([score.template for score in scores])
-    by_baseline = {THRESHOLD: threshold, HINDSIGHT: best.score(shares), TEMPLATE: template, LEVEL: level}
+    by_baseline = {HINDSIGHT: best.score(shares), TEMPLATE: template, LEVEL: level}
+    if len(chosen) == len(set(folds.tolist())):
+        by_baseline = {THRESHOLD: threshold, **by_baseline}
     rows = [row for name, values in by_baseline.items() for row in _rows(name, cases, values)]
-    return Difficulty(tuple(rows), chosen, _told(best), int(np.isnan(template).sum()))
+    return Difficulty(tuple(rows), chosen, _told(best), left_out)
+
+
+def _both(labels: NDArray[np.int_]) -> bool:
+    return 0 < int(labels.sum()) < len(labels)
 
 
 def _rows(baseline: str, cases: Sequence[Case], values: NDArray[np.float64]) -> list[Row]:

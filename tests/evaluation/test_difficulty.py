@@ -111,6 +111,17 @@ def test_the_level_alone_is_scored_by_the_other_folds() -> None:
     assert difficulty.LEVEL not in {row.baseline for row in found.too_easy}, "the trap is no ease"
 
 
+def test_what_the_labels_do_not_allow_is_left_out() -> None:
+    whole = made_up([0.1, 0.2, 0.3], [0, 0, 0], ["1", "2", "test"], ["L1"] * 3)
+    assert whole.rows == ()
+    assert str(whole) == "nothing to compare: all vertebrae are whole, or all are broken"
+    only_held_out = made_up([0.1, 0.2, 0.9], [0, 0, 1], ["1", "2", "test"], ["L1"] * 3)
+    assert {row.baseline for row in only_held_out.rows} == {
+        difficulty.HINDSIGHT, difficulty.TEMPLATE, difficulty.LEVEL,
+    }  # fmt: skip
+    assert "none could be chosen" in str(only_held_out)
+
+
 def test_the_figures_lie_beside_the_cohort(crop: Callable[..., Case], tmp_path: Path) -> None:
     cases = [crop(f"c{i}", str(1 + i % 2), int(i > 3), 0.3 + 0.02 * i, 0.1) for i in range(8)]
     write_cohort(tmp_path / "cohort.csv", cases)

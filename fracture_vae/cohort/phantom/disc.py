@@ -16,7 +16,7 @@ class Disc:
         gas: HU that a vacuum phenomenon takes from its middle; 0 where there is none.
         sclerosis: HU added to the bone under the endplates (upper, lower neighbour).
         reach: mm how deep that goes.
-        side: where along u (−1 … 1, as a fraction of the half width) it is strongest.
+        side: where along u (−1 … 1, as a fraction of the half width) gas and sclerosis are strongest.
         worn: whether it is narrowed for good.
     """
 

@@ -68,7 +68,8 @@ def paint_disc(canvas: Canvas, above: Vertebra, vertebra: Vertebra, pose: Pose) 
     region += inside * (disc.grey + 25 * (1 - nucleus) - region)
     if disc.gas:
         sheet = np.exp(-(((w - half - gap / 2) / 1.1) ** 2)) * np.clip(nucleus * 2 - 0.6, 0, 1)
-        region -= np.float32(disc.gas) * sheet
+        aside = np.exp(-(((u / np.float32(vertebra.width) - disc.side) / 0.45) ** 2))
+        region -= np.float32(disc.gas) * sheet * aside
 
 
 def paint_vertebra(canvas: Canvas, patient: Patient, bone: Bone, plates: Sequence[Plate], label: int) -> None:
