@@ -63,6 +63,11 @@ class Row(NamedTuple):
     within_levels: Auroc | None
     """None where no level has both labels."""
 
+    @property
+    def what(self) -> str:
+        """The row's name."""
+        return f"{self.baseline}, {f'grade {self.grade}' if self.grade else 'all grades'}"
+
 
 class Difficulty(NamedTuple):
     """What `measure_difficulty` found.
@@ -89,13 +94,12 @@ class Difficulty(NamedTuple):
             return "nothing to compare: all vertebrae are whole, or all are broken"
         lines = [f"{'AUROC (95 % interval over patients)':41} {'all levels':>20} {'within a level':>20}"]
         for row in self.rows:
-            what = f"{row.baseline}, {f'grade {row.grade}' if row.grade else 'all grades'}"
-            lines.append(f"{what:41} {_short(row.plain):>20} {_short(row.within_levels):>20}")
+            lines.append(f"{row.what:41} {_short(row.plain):>20} {_short(row.within_levels):>20}")
         sides = ", ".join(f"{fold}: {side}" for fold, side in self.chosen.items()) or "none could be chosen"
         lines.append(f"threshold by fold {sides}; in hindsight {self.hindsight}")
         if self.left_out:
             lines.append(f"{self.left_out} cases have no normal one of their level in other folds: no template")
-        easy = [f"{row.baseline} ({row.plain.value:.2f})" for row in self.too_easy]
+        easy = [f"{row.what} ({row.plain.value:.2f})" for row in self.too_easy]
         lines.append(f"too easy for {', '.join(easy)}" if easy else f"no threshold and no template reaches {EASY}")
         return "\n".join(lines)
 
@@ -245,7 +249,7 @@ def _as_json(found: Difficulty) -> dict[str, Any]:
         "threshold_by_fold": dict(found.chosen),
         "threshold_in_hindsight": found.hindsight,
         "without_template": found.left_out,
-        "too_easy": [f"{row.baseline}, grade {row.grade or 'any'}" for row in found.too_easy],
+        "too_easy": [row.what for row in found.too_easy],
         "rows": [
             {
                 "baseline": row.baseline,

@@ -98,7 +98,7 @@ def test_baselines_are_compared_overall_by_grade_and_within_levels() -> None:
     assert found.left_out == 1
     assert dict(found.chosen) == dict.fromkeys(("1", "2", "test"), "more above 50 HU")
     assert {row.baseline for row in found.too_easy} >= {difficulty.THRESHOLD, difficulty.TEMPLATE}
-    assert "too easy for threshold (1.00)" in str(found)
+    assert "too easy for threshold, all grades (1.00)" in str(found)
 
 
 def test_the_level_alone_is_scored_by_the_other_folds() -> None:
