@@ -115,7 +115,7 @@ def _known(case: Case, patient: PlannedPatient, phantom: Phantom) -> Case:
     """Fill in what the plan knows of a case: fold, label, fracture and weak box."""
     fracture = patient.vertebrae[case.level]
     if fracture is None:
-        return replace(case, fold=patient.fold, label=0, genant_grade=0, genant_type="")
+        return replace(case, fold=patient.fold, label=0, genant_grade=0, genant_type="", box=None)
     geometry = CropGeometry.from_json(case.crop)
     own = phantom.truth == label_of(case.level)
     box = _box_of(resample_mask(own, phantom.affine, np.asarray(geometry.affine), geometry.shape))
