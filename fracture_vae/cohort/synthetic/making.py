@@ -1,24 +1,30 @@
 """Making a study: patients in parallel, each moved into place whole, so that a killed job goes on where it was."""
 
+import json
 import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from fracture_vae.cohort.manifest import Case, read_cohort, write_cohort
-from fracture_vae.cohort.synthetic.patient import make_patient
-from fracture_vae.cohort.synthetic.plan import Plan, PlannedPatient
+from fracture_vae.cohort.synthetic.patient import NOTE, make_patient
+from fracture_vae.cohort.synthetic.plan import PHANTOM_VERSION, Plan, PlannedPatient
 from fracture_vae.errors import InputError
-from fracture_vae.files import require_folder
+from fracture_vae.files import require_folder, write_text
 
 logger = logging.getLogger(__name__)
 
+STUDY = "study.json"
+"""Beside cohort.csv: that the study is synthetic, and the plan it follows."""
 _ROWS = "rows.csv"  # a made patient's rows, until the study's table is written
 _ASIDE = ".patient-"  # where a patient is made before it is moved in
 
@@ -90,11 +96,12 @@ def _make_patient(making: Path, patient: PlannedPatient, size: int, spacing: flo
 
 
 def _finish(making: Path, target: Path, plan: Plan) -> None:
-    """Write the study's table and give the folder its name."""
+    """Write the study's table and plan, and give the folder its name."""
     rows: list[Case] = []
     for patient in plan.patients:
         rows += read_cohort(making / patient.name / _ROWS).cases
     write_cohort(making / "cohort.csv", rows)
+    write_text(making / STUDY, json.dumps(_about(plan), indent=1) + "\n")
     for patient in plan.patients:
         (making / patient.name / _ROWS).unlink()
     for left in making.glob(f"{_ASIDE}*"):
@@ -102,3 +109,16 @@ def _finish(making: Path, target: Path, plan: Plan) -> None:
     with suppress(OSError):
         target.rmdir()
     making.rename(target)
+
+
+def _about(plan: Plan) -> Mapping[str, Any]:
+    patients = {
+        patient.name: {
+            "fold": patient.fold,
+            "seed": patient.seed,
+            "vertebrae": {level: broken and asdict(broken) for level, broken in patient.vertebrae.items()},
+        }
+        for patient in plan.patients
+    }
+    grid = {"size": plan.size, "spacing": plan.spacing, "seed": plan.seed}
+    return {"what": NOTE, "phantom_version": PHANTOM_VERSION, **grid, "patients": patients}

@@ -1,9 +1,10 @@
 """Making a study: whole or not there, and going on where a killed job was."""
 
+import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from fracture_vae.cohort.synthetic import (
 )
 from fracture_vae.errors import InputError
 
-PLAN = plan_cohort(SyntheticCohort(patients=2, holdout=1, levels=("L1",), fractured=0.0, folds=2))
+PLAN = plan_cohort(
+    SyntheticCohort(patients=2, holdout=1, levels=("L1",), fractured=0.0, fractured_holdout=1.0, folds=2)
+)
 
 
 class SamePool:
@@ -90,8 +93,13 @@ def test_the_folder_holds_the_table_and_a_folder_a_patient(tmp_path: Path, made:
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
         "cohort",
         "cohort/cohort.csv",
+        "cohort/study.json",
         *(f"cohort/synth00{number}{file}" for number in range(3) for file in ("", "/a.npy")),
     ]
+    about = json.loads((tmp_path / "cohort" / "study.json").read_text(encoding="utf-8"))
+    assert about["what"] == "synthetic spine, not a patient"
+    assert about["patients"]["synth000"] == {"fold": "1", "seed": 0, "vertebrae": {"L1": None}}
+    assert about["patients"]["synth002"]["vertebrae"]["L1"] == asdict(PLAN.patients[2].fractures["L1"])
 
 
 @pytest.mark.usefixtures("made")
@@ -123,7 +131,7 @@ def test_what_a_killed_process_leaves_half_made_is_swept_away(tmp_path: Path, st
     stop(None)
     make_cohort(tmp_path / "cohort", PLAN)
     assert sorted(path.name for path in (tmp_path / "cohort").iterdir()) == [
-        "cohort.csv", "synth000", "synth001", "synth002",
+        "cohort.csv", "study.json", "synth000", "synth001", "synth002",
     ]  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def test_the_weak_box_holds_the_vertebra_s_own_truth_and_no_neighbour_s(cases: d
 def test_every_volume_says_in_its_header_and_in_a_sidecar_that_it_is_no_patient(made: Path) -> None:
     volumes = [path for path in made.parent.rglob("*") if is_volume(path)]
     told: set[str] = set()
-    for sidecar in made.parent.rglob("*.json"):
+    for sidecar in made.parent.glob("synth*/**/*.json"):
         about = json.loads(sidecar.read_text(encoding="utf-8"))
         assert about["what"] == "synthetic spine, not a patient"
         assert about["patient"]["seed"] in (11, 12)
