@@ -117,7 +117,7 @@ def measure_difficulty(path: str | os.PathLike[str]) -> Difficulty:
     _check(cohort, cases)
     levels = in_order({case.level for case in cases})
     groups = [[case for case in cases if case.level == level] for level in levels]
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(8, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
         scored = {
             case.case_id: scores
             for group, found in zip(groups, pool.map(score_level, groups), strict=True)

@@ -38,7 +38,8 @@ def make_cohort(folder: str | os.PathLike[str], plan: Plan, processes: int | Non
     Args:
         folder: new or empty.
         plan: from `plan_cohort` or `plan_reference`.
-        processes: how many patients are made at a time, each with about 0.5 GB; by default one a core.
+        processes: how many patients are made at a time, each with about 0.5 GB; by default one a core, at
+            most 8.
 
     Raises:
         InputError: when ``folder`` exists and is not empty, or is a file.
@@ -53,7 +54,7 @@ def make_cohort(folder: str | os.PathLike[str], plan: Plan, processes: int | Non
     if len(waiting) < len(plan.patients):
         logger.info("going on with %s: %d of %d patients are made", making, *_made(plan, waiting))
     try:
-        _make(making, plan, waiting, processes or os.cpu_count() or 1)
+        _make(making, plan, waiting, processes or min(8, os.cpu_count() or 1))
         _finish(making, target, plan)
     except BaseException as error:
         if isinstance(error, Exception) and (target / "cohort.csv").is_file():  # another job was faster
