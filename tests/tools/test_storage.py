@@ -22,7 +22,7 @@ def test_every_format_gives_back_the_crop_within_its_rounding(name: str, tmp_pat
 
 
 def test_what_is_measured_is_the_file_and_the_rounding(tmp_path: Path) -> None:
-    found = measure(formats()[".npy float16"], [CROP, CROP], tmp_path, repeats=5)
+    found = measure(formats(), [CROP, CROP], tmp_path, repeats=5)[".npy float16"]
     assert (found.crops, found.loads) == (2, 10)
     assert found.megabytes == pytest.approx((512 * 2 + 128) / 1e6)
     assert found.max_error_hu == pytest.approx(1900 * np.abs(CROP.astype(np.float16) - CROP).max())

@@ -62,6 +62,14 @@ class Timing(NamedTuple):
     high: float
 
 
+class Times(NamedTuple):
+    """All seconds taken."""
+
+    write: list[float]
+    warm: list[float]
+    cold: list[float]
+
+
 class Measured(NamedTuple):
     """What one format costs on one source's crops."""
 
@@ -110,26 +118,45 @@ def crops(data: Path) -> dict[str, list[Crop]]:
     return found
 
 
-def measure(form: Format, arrays: Sequence[Crop], folder: Path, repeats: int) -> Measured:
-    """Write and load every crop ``repeats`` times; errors are against the crop before any rounding."""
-    sizes, errors = [], []
-    times: dict[str, list[float]] = {"write": [], "warm": [], "cold": []}
+def measure(forms: Mapping[str, Format], arrays: Sequence[Crop], folder: Path, repeats: int) -> dict[str, Measured]:
+    """Write and load every crop ``repeats`` times with every format; errors are against the crop before any rounding.
+
+    Formats take turns within each repeat, so that whatever else the machine does falls on all of them.
+    """
+    times = {name: Times([], [], []) for name in forms}
+    for _ in range(repeats):
+        for index, crop in enumerate(arrays):
+            for path, name, form in _files(forms, folder, index):
+                path.unlink(missing_ok=True)
+                times[name].write.append(_seconds(form.write, path, crop))
+                _drop(path)
+                times[name].cold.append(_seconds(form.read, path))
+                times[name].warm.append(_seconds(form.read, path))
+    sizes: dict[str, list[int]] = {name: [] for name in forms}
+    errors: dict[str, list[float]] = {name: [] for name in forms}
     for index, crop in enumerate(arrays):
-        path = folder / f"{index}{form.suffix}"
-        for _ in range(repeats):
-            path.unlink(missing_ok=True)
-            times["write"].append(_seconds(form.write, path, crop))
-            _drop(path)
-            times["cold"].append(_seconds(form.read, path))
-            times["warm"].append(_seconds(form.read, path))
-        sizes.append(path.stat().st_size)
-        errors.append(float(np.abs(form.read(path) - crop).max()))
-        path.unlink()
-    spread = {name: _timing(values) for name, values in times.items()}
-    scale = WINDOW_HU[1] - WINDOW_HU[0]
-    return Measured(
-        len(arrays), len(times["warm"]), statistics.mean(sizes) / 1e6, **spread, max_error_hu=max(errors) * scale
-    )
+        for path, name, form in _files(forms, folder, index):
+            sizes[name].append(path.stat().st_size)
+            errors[name].append(float(np.abs(form.read(path) - crop).max()) * (WINDOW_HU[1] - WINDOW_HU[0]))
+            path.unlink()
+    return {
+        name: Measured(
+            crops=len(arrays),
+            loads=len(took.warm),
+            megabytes=statistics.mean(sizes[name]) / 1e6,
+            write=_timing(took.write),
+            warm=_timing(took.warm),
+            cold=_timing(took.cold),
+            max_error_hu=max(errors[name]),
+        )
+        for name, took in times.items()
+    }
+
+
+def _files(forms: Mapping[str, Format], folder: Path, index: int) -> list[tuple[Path, str, Format]]:
+    return [
+        (folder / f"{index}-{number}{form.suffix}", name, form) for number, (name, form) in enumerate(forms.items())
+    ]
 
 
 def table(results: Mapping[str, Mapping[str, Measured]]) -> str:
@@ -251,19 +278,20 @@ def _context() -> dict[str, Any]:
 def main(data: Path, repeats: int, out: Path) -> None:
     """Compare how a crop can be stored."""
     sources = crops(data)
-    results: dict[str, dict[str, Measured]] = {}
+    by_source: dict[str, dict[str, Measured]] = {}
     with tempfile.TemporaryDirectory(dir=out.absolute().parent) as folder:  # on the disk, not in a tmpfs
-        for name, form in formats().items():
-            results[name] = {source: measure(form, arrays, Path(folder), repeats) for source, arrays in sources.items()}
+        for source, arrays in sources.items():
+            by_source[source] = measure(formats(), arrays, Path(folder), repeats)
+    results = {name: {source: found[name] for source, found in by_source.items()} for name in formats()}
     plain = {
         name: {
             source: {
                 **measured._asdict(),
                 **{kind: getattr(measured, kind)._asdict() for kind in ("write", "warm", "cold")},
             }
-            for source, measured in by_source.items()
+            for source, measured in row.items()
         }
-        for name, by_source in results.items()
+        for name, row in results.items()
     }
     write_text(out, json.dumps({**_context(), "repeats": repeats, "results": plain}, indent=2) + "\n")
     click.echo(table(results))
