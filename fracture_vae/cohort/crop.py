@@ -14,15 +14,14 @@ from fracture_vae.cohort.boxes import SLICES, belonging, box_of, slices_of
 from fracture_vae.cohort.case import Case, absolute
 from fracture_vae.cohort.earlier import carried_over, check_names, existing_rows
 from fracture_vae.cohort.geometry import CropGeometry, centred_affine, resample, resample_mask
-from fracture_vae.cohort.hounsfield import check_hu
+from fracture_vae.cohort.inputs import check_volumes, label_numbers
 from fracture_vae.cohort.levels import choose, label_map
 from fracture_vae.cohort.manifest import write_cohort
 from fracture_vae.cohort.volumes import Volume, read_volume, stem, write_nifti
 from fracture_vae.errors import InputError
 
 __all__ = [
-    "CUT_OFF", "IMAGE_STEP", "CropGeometry", "CropSettings", "Naming", "Vertebrae", "check_volumes", "crop_scan",
-    "crop_vertebrae", "label_numbers",
+    "CUT_OFF", "IMAGE_STEP", "CropGeometry", "CropSettings", "Naming", "Vertebrae", "crop_scan", "crop_vertebrae",
 ]  # fmt: skip
 
 IMAGE_STEP = 2.0**-15
@@ -31,9 +30,6 @@ of 1900 HU, and half the size of float32."""
 
 CUT_OFF = "cut_off"
 """Extra column: 1 where the vertebra reaches the scan's upper or lower border, so that part of it may be missing."""
-
-_HIGHEST_LABEL = 65_535  # what 16 bits hold
-_GRID_TOLERANCE = 1e-3  # of an affine's entries, as masks written by other programs differ in float32
 
 
 @dataclass(frozen=True)
@@ -138,7 +134,7 @@ def crop_vertebrae(
     settings = CropSettings(size, spacing, hu_window)
     ct, mask = read_volume(ct_path), read_volume(mask_path, allow_constant=True)
     truth = None if truth_path is None else read_volume(truth_path, allow_constant=True)
-    check_volumes(ct, mask, truth, settings)
+    check_volumes(ct, mask, truth, settings.hu_window)
     vertebrae = Vertebrae.of(mask, labels, levels)
     table = absolute(out_dir) / "cohort.csv"
     naming = Naming.of(absolute(ct_path), patient_id, note)
@@ -198,38 +194,6 @@ def crop_scan(
             case = _write_truth(case, geometry, truth, own, others, opening)
         cases.append(case)
     return cases
-
-
-def check_volumes(ct: Volume, mask: Volume, truth: Volume | None, settings: CropSettings) -> None:
-    """Refuse a mask or truth on another grid, and a CT not in HU.
-
-    Raises:
-        InputError: as said.
-    """
-    for other in (mask, truth):
-        if other is not None:
-            _check_same_grid(ct, other)
-    low, high = settings.hu_window
-    if ct.array.max() < low + 0.05 * (high - low):
-        raise InputError(
-            f"{ct.stored.path}: its brightest voxel is {ct.array.max():g}; give a CT in HU, not a rescaled image"
-        )
-    check_hu(ct.array, str(ct.stored.path))
-
-
-def label_numbers(mask: Volume) -> list[int]:
-    """Return the numbers in a mask, without 0.
-
-    Raises:
-        InputError: values that are no labels.
-    """
-    array = mask.array
-    if array.min() < 0 or array.max() > _HIGHEST_LABEL or any((plane != np.rint(plane)).any() for plane in array):
-        raise InputError(f"{mask.stored.path}: holds values that are no labels; give whole numbers from 0, one a level")
-    found = np.zeros(_HIGHEST_LABEL + 1, dtype=bool)
-    for plane in array:  # counting plane by plane spares sorting the whole mask
-        found[np.flatnonzero(np.bincount(plane.astype(np.intp).ravel()))] = True
-    return [int(number) for number in np.flatnonzero(found) if number]
 
 
 def _write_crop(case: Case, geometry: CropGeometry, ct: Volume, own: NDArray[np.bool_], opening: str) -> Case:
@@ -292,15 +256,6 @@ def _geometry(ct: Volume, own: NDArray[np.bool_], number: int, settings: CropSet
 
 def _cut_off(own: NDArray[np.bool_]) -> bool:
     return bool(own[:, :, [0, -1]].any())
-
-
-def _check_same_grid(ct: Volume, mask: Volume) -> None:
-    same_shape = ct.array.shape == mask.array.shape
-    if not same_shape or np.abs(ct.affine - mask.affine).max() > _GRID_TOLERANCE:
-        what = "affine" if same_shape else f"size {mask.stored.shape}, not {ct.stored.shape}"
-        raise InputError(
-            f"{mask.stored.path}: mask on another grid than {ct.stored.path} ({what}); resample it onto the CT"
-        )
 
 
 def _prefix(source: Path, patient_id: str | None) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fracture_vae.cohort.crop import label_numbers
+from fracture_vae.cohort.inputs import label_numbers
 from fracture_vae.cohort.levels import VERSE
 from fracture_vae.cohort.volumes import Volume, read_volume
 from fracture_vae.errors import InputError

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from fracture_vae import __version__
-from fracture_vae.cohort.crop import CropSettings, Naming, Vertebrae, check_volumes, crop_scan
+from fracture_vae.cohort.crop import CropSettings, Naming, Vertebrae, crop_scan
+from fracture_vae.cohort.inputs import check_volumes
 from fracture_vae.cohort.levels import in_order
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
@@ -79,7 +80,7 @@ def prepare_scan(scan: Scan, out: Path, settings: Settings) -> Record:
         convert(scan.ct, scan.series, source)
     ct, mask = read_volume(source), read_mask(scan)
     truth = None if scan.truth is None else read_volume(scan.truth, allow_constant=True)
-    check_volumes(ct, mask.volume, truth, settings.crop)
+    check_volumes(ct, mask.volume, truth, settings.crop.hu_window)
     vertebrae = Vertebrae.of(mask.volume, mask.labels, settings.levels)
     centroids = read_centroids(scan.centroids, mask.volume, vertebrae.present) if scan.centroids else None
     findings = check_scan(scan.patient_id, scan.name, ct, mask.volume, vertebrae.present, centroids)

@@ -1,5 +1,7 @@
 """A DICOM series comes in with its orientation and its HU exactly, or with one clear error."""
 
+import locale
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -17,6 +19,14 @@ COS, SIN = np.cos(0.3), np.sin(0.3)
 AXIAL = ((1, 0, 0), (0, 1, 0))
 SAGITTAL = ((0, 1, 0), (0, 0, -1))
 OBLIQUE = ((COS, 0, SIN), (0, 1, 0))
+
+
+@pytest.fixture(autouse=True)
+def _locale():
+    """Writing DICOM leaves the process with the locale C, in which other tests' text files are ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 def write_series(folder, plane=AXIAL, count=6, spacing=(0.7, 0.9, 2.5), skip=(), tilt=0.0, uid="1.2.3", **tags):
