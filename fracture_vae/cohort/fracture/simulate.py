@@ -1,0 +1,246 @@
+"""Breaks vertebrae of a CT: draws a fracture, finds the collapse that measures as asked, and renders what follows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fracture_vae.cohort.fracture.collapse import Collapse
+from fracture_vae.cohort.fracture.density import added
+from fracture_vae.cohort.fracture.frame import Array, Body, Mask, find_body
+from fracture_vae.cohort.fracture.heights import measure
+from fracture_vae.cohort.fracture.noise import lost
+from fracture_vae.cohort.fracture.parameters import Parameters
+from fracture_vae.cohort.fracture.settle import Settling, settle
+from fracture_vae.cohort.genant import GRADE_LOSS, TYPES, Heights
+from fracture_vae.errors import InputError
+
+_MOVED = 0.01  # mm; what moves less is left as it is, to the bit
+_CLOSE = 0.004  # how near the measured loss comes to the one drawn
+_IMPACTED = 0.7  # bone that keeps less of its height counts as changed
+_SMOOTH = 0.9  # mm, σ of what counts as the CT without noise
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One fracture as made: what was drawn, and the heights (mm) it measures before and after."""
+
+    number: int
+    parameters: Parameters
+    before: Heights
+    after: Heights
+    truth: Mask
+
+    @property
+    def losses(self) -> Heights:
+        """Height lost at each site, as a fraction."""
+        return Heights(*(1 - b / a for a, b in zip(self.before, self.after, strict=True)))
+
+
+class Simulation(NamedTuple):
+    """A CT with fractures and what is known about them; arrays lie on the CT's grid.
+
+    Attributes:
+        ct: (H, W, D) float32, HU; bit-identical to the given one where nothing moved.
+        labels: (H, W, D) uint8, the vertebrae's new places.
+        truth: (H, W, D) bool, where a body differs from its healthy self: lost or gained volume, packed bone,
+            a slipped corner. Neighbours that settled are not marked.
+        displacement: (H, W, D) float32, mm between a voxel and where its tissue came from, neighbours included.
+        fractures: from foot to head.
+    """
+
+    ct: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    truth: Mask
+    displacement: NDArray[np.float32]
+    fractures: tuple[Broken, ...]
+
+
+def break_vertebrae(
+    ct: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    affine: Array,
+    fractures: Mapping[int, Parameters],
+    names: Mapping[int, str],
+    seed: int = 0,
+) -> Simulation:
+    """Break vertebrae of a CT, from foot to head.
+
+    Args:
+        ct: (H, W, D), HU, axes near RAS.
+        labels: (H, W, D), vertebra numbers.
+        affine: (4, 4), voxels to world millimetres.
+        fractures: by number in ``labels``.
+        names: levels by number, for messages.
+        seed: of the noise.
+
+    Raises:
+        InputError: a vertebra without a body, or whose body cannot lose the height asked for.
+    """
+    order = sorted(fractures, key=lambda n: float(np.nonzero(labels == n)[2].mean()))
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    smooth = ndimage.gaussian_filter(ct, _SMOOTH / spacing)
+    state = _State(ct, smooth, labels.copy(), affine)
+    made = [state.fracture(number, fractures[number], names[number]) for number in order]
+    return Simulation(
+        state.rendered(np.random.default_rng(seed)),
+        state.labels,
+        np.any([one.truth for one in made], axis=0),
+        np.linalg.norm(state.way, axis=0).astype(np.float32),
+        tuple(made),
+    )
+
+
+class _State:
+    """A CT while its vertebrae break one after another: one map back to the original, resampled once at the end."""
+
+    def __init__(self, ct: NDArray[np.float32], smooth: NDArray[np.float32], labels: NDArray[np.uint8], affine: Array):
+        self._ct, self._smooth, self.labels, self._affine = ct, smooth, labels, affine
+        self._linear = np.linalg.inv(affine)[:3, :3]
+        self.way = np.zeros((3, *ct.shape), np.float32)  # mm, world
+        self._added = np.zeros(ct.shape, np.float32)  # HU
+
+    def fracture(self, number: int, parameters: Parameters, name: str) -> Broken:
+        own = self.labels == number
+        body = find_body(own, self._affine, name)
+        before = measure(own, self._affine, body)
+        collapse = _solved(own, self._affine, body, parameters, before, name)
+        healthy = self._inside(own, body)
+        settling = settle(collapse, self._moved(self._smooth, self._index()), self.labels, number, self._affine)
+        truth = self._apply(settling, number) ^ healthy | self._changed
+        after = measure(self.labels == number, self._affine, body)
+        low, high = GRADE_LOSS[parameters.grade]
+        broken = Broken(number, parameters, before, after, truth)
+        loss = broken.losses[TYPES.index(parameters.type)]
+        if not low <= loss <= high:
+            raise InputError(
+                f"{name}: its body measures a loss of {loss:.0%} and cannot be made a {parameters.type} of grade "
+                f"{parameters.grade}; choose another seed, type or grade"
+            )
+        return broken
+
+    def _inside(self, own: Mask, body: Body) -> Mask:
+        inside = np.zeros_like(own)
+        where = np.nonzero(own)
+        inside[where] = body.inside(body.frame.to_own(self._world(np.array(where, dtype=float))))
+        return inside
+
+    def _apply(self, settling: Settling, number: int) -> Mask:
+        """Move everything by one fracture; return the broken body's voxels, and remember which of them changed."""
+        frame, collapse = settling.collapse.body.frame, settling.collapse
+        box = settling.box(self._affine, self.labels.shape)
+        start = np.array([part.start for part in box], dtype=float)[:, None]
+        shape = tuple(part.stop - part.start for part in box)
+        voxels = np.indices(shape).reshape(3, -1) + start
+        own = frame.to_own(self._world(voxels))
+        source = settling.source_of(own)
+        way = frame.axes @ (source - own)
+        moved = np.linalg.norm(way, axis=0) > _MOVED
+        voxels, own, source, way = voxels[:, moved], own[:, moved], source[:, moved], way[:, moved]
+        at = tuple(voxels.astype(int))
+        index = voxels + self._linear @ way
+        labels = _relabelled(self.labels, index)
+        total = way + np.stack([ndimage.map_coordinates(part, index, order=1, mode="nearest") for part in self.way])
+        there = voxels + self._linear @ total
+        smooth = ndimage.map_coordinates(self._smooth, there, order=1, mode="nearest")
+        hu = ndimage.map_coordinates(self._added, index, order=1, mode="nearest")
+        inside = settling.inside(own)
+        near = np.flatnonzero(inside > 0)
+        hu[near] += added(collapse, own[:, near], inside[near], smooth[near] + hu[near])
+        self._changed = np.zeros(self.labels.shape, bool)
+        broken = np.zeros(self.labels.shape, bool)
+        broken[self.labels == number] = False
+        self.labels[at] = labels
+        self.way[(slice(None), *at)] = total
+        self._added[at] = hu
+        mine = self.labels[at] == number
+        bodily = np.zeros(len(labels), bool)
+        bodily[mine] = collapse.body.inside(source[:, mine])
+        packed = np.zeros(len(labels), bool)
+        packed[bodily] = collapse.compression(own[:, bodily]) < _IMPACTED
+        if collapse.parameters.step:
+            packed[bodily] |= collapse.corner(own[:, bodily]) > 0.5
+        self._changed[at] = packed
+        result = self._inside(self.labels == number, collapse.body)
+        result[at] = bodily
+        return result
+
+    def rendered(self, random: np.random.Generator) -> NDArray[np.float32]:
+        """Resample the CT once, by cubic splines, and add what density and lost noise bring."""
+        moved = (self.way != 0).any(axis=0)
+        box = ndimage.find_objects(moved.astype(np.uint8))[0]
+        index = self._index()[(slice(None), *box)]
+        margin = tuple(slice(max(part.start - 12, 0), part.stop + 12) for part in box)
+        offset = np.array([part.start for part in margin], np.float32).reshape(3, 1, 1, 1)
+        part = self._ct[margin]
+        image = ndimage.map_coordinates(part, index - offset, order=3, mode="mirror")
+        image = np.clip(image, part.min(), part.max()) + self._added[box]
+        inner = tuple(slice(b.start - m.start, b.stop - m.start) for b, m in zip(box, margin, strict=True))
+        whole = np.indices(part.shape, dtype=np.float32)
+        whole[(slice(None), *inner)] = index - offset
+        image += lost(part, whole, random)[inner]
+        out = self._ct.copy()
+        out[box] = np.where(moved[box], image, out[box])
+        return out
+
+    def _world(self, voxels: Array) -> Array:
+        return self._affine[:3, :3] @ voxels + self._affine[:3, 3:]
+
+    def _index(self) -> NDArray[np.float32]:
+        index = np.indices(self._ct.shape, dtype=np.float32)
+        index += np.tensordot(self._linear, self.way, 1).astype(np.float32)
+        return index
+
+    def _moved(self, image: NDArray[np.float32], index: NDArray[np.float32]) -> NDArray[np.float32]:
+        return ndimage.map_coordinates(image, index, order=1, mode="nearest") if self.way.any() else image
+
+
+def _solved(own: Mask, affine: Array, body: Body, parameters: Parameters, before: Heights, name: str) -> Collapse:
+    """Find the depth at which the collapsed body's voxels measure the loss drawn, by the secant rule."""
+    site = TYPES.index(parameters.type)
+    box = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in ndimage.find_objects(own.astype(np.uint8))[0])
+    part = own[box]
+    place = affine.copy()
+    place[:3, 3] += affine[:3, :3] @ [s.start for s in box]
+    voxels = np.indices(part.shape).reshape(3, -1).astype(float)
+    points = body.frame.to_own(place[:3, :3] @ voxels + place[:3, 3:])
+    near = np.abs(points[0]) < 9
+    inverse = np.linalg.inv(place)
+
+    def loss_at(depth: float) -> float:
+        source = body.frame.to_world(Collapse(body, parameters, depth).source_of(points[:, near]))
+        index = inverse[:3, :3] @ source + inverse[:3, 3:]
+        mask = np.zeros(part.size, bool)
+        mask[near] = ndimage.map_coordinates(part.astype(np.float32), index, order=1) > 0.5
+        return 1 - measure(mask.reshape(part.shape), place, body)[site] / before[site]
+
+    depth = parameters.loss * before[site]
+    slope = 1 / before[site]
+    last = (0.0, 0.0)
+    best = (np.inf, depth)
+    for _ in range(8):
+        loss = loss_at(depth)
+        best = min(best, (abs(loss - parameters.loss), depth))
+        if best[0] < _CLOSE:
+            break
+        if abs(depth - last[0]) > 0.1 and (loss - last[1]) / (depth - last[0]) > 0.3 / before[site]:
+            slope = (loss - last[1]) / (depth - last[0])
+        last = (depth, loss)
+        depth += (parameters.loss - loss) / slope
+    return Collapse(body, parameters, best[1])
+
+
+def _relabelled(labels: NDArray[np.uint8], index: Array) -> NDArray[np.uint8]:
+    """Read labels at places (3, n) between voxels: the one with the largest linear share, if labels have half."""
+    result = np.zeros(index.shape[1], np.uint8)
+    largest, total = np.zeros(index.shape[1], np.float32), np.zeros(index.shape[1], np.float32)
+    for number in np.unique(labels[labels > 0]).tolist():
+        share = ndimage.map_coordinates((labels == number).astype(np.float32), index, order=1, mode="nearest")
+        total += share
+        larger = share > largest
+        result[larger], largest[larger] = number, share[larger]
+    result[total < 0.5] = 0
+    return result
