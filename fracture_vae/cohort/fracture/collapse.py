@@ -14,9 +14,11 @@ import numpy as np
 from fracture_vae.cohort.fracture.frame import STEP, Array, Body
 from fracture_vae.cohort.fracture.heights import RIM
 from fracture_vae.cohort.fracture.parameters import Parameters, Wave
+from fracture_vae.cohort.genant import Heights
 
 _PLATE = 2.5  # mm under an endplate that move with it
 _TIGHTEST = 0.75  # of a column's length, the most that is lost anywhere: J stays above 0.25
+_DEEPEST = 0.62  # of a column's height, the most it gives up
 _SPREAD = 0.15  # the least share of the loss that is spread evenly over the depth
 _HALVINGS = 20  # of the bisection that inverts a column: 2⁻²⁰ of its length
 _SLIP = 0.7  # mm, half thickness of the sheared layer under a broken corner
@@ -29,17 +31,18 @@ class Collapse:
     Attributes:
         body: the healthy body.
         parameters: the fracture as drawn.
-        depth: how far the endplates come nearer where the type is measured (mm).
+        depths: how far the endplates come nearer in front, in the middle and behind (mm); a wedge and a biconcave
+            fracture have one depth, where they are measured, and a shape for the rest.
     """
 
     body: Body
     parameters: Parameters
-    depth: float
+    depths: Heights
     sunk: Array = field(init=False, repr=False)  # how far both endplates together
     plate: Array = field(init=False, repr=False)  # thickness of what moves with each
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sunk", _sunk(self.body, self.parameters, self.depth))
+        object.__setattr__(self, "sunk", _sunk(self.body, self.parameters, self.depths))
         object.__setattr__(self, "plate", np.minimum(_PLATE, 0.12 * self.body.height))
 
     @property
@@ -99,7 +102,7 @@ class Collapse:
         return np.clip(needed, _SPREAD, 1.0)
 
     def aside(self, own: Array) -> Array:
-        """Return the sideways part of the displacement (3, …): bulging walls, retropulsion, a slipped corner; w is 0."""
+        """Return the sideways part of the displacement (3, …): bulge, retropulsion, a slipped corner; w is 0."""
         u, v, w = own
         body, p = self.body, self.parameters
         x, y = u / body.half_width, v / body.half_depth
@@ -154,26 +157,18 @@ def columns(body: Body) -> tuple[Array, Array]:
     return grid[0], grid[1]
 
 
-def site_of(body: Body, kind: str) -> float:
-    """Return v (mm) where the height that names a type is measured."""
-    return {"wedge": RIM, "biconcave": 0.0, "crush": -RIM}[kind] * body.half_depth
-
-
-def _sunk(body: Body, p: Parameters, depth: float) -> Array:
+def _sunk(body: Body, p: Parameters, depths: Heights) -> Array:
     u, v = columns(body)
-    shape = _profile(body, p, u, v)
-    there = float(body.at(shape, np.zeros(1), np.full(1, site_of(body, p.type)))[0])
-    return np.minimum(depth * shape / there, 0.62 * body.height)
-
-
-def _profile(body: Body, p: Parameters, u: Array, v: Array) -> Array:
-    """Shape of the loss over (u, v), up to a factor; a crush takes a share of whatever height there is."""
     x, y = np.clip(u / body.half_width, -1.15, 1.15), np.clip(v / body.half_depth, -1.15, 1.15)
     if p.type == "wedge":
-        shape = np.clip((y - p.hinge) / (RIM - p.hinge), 0, None) ** p.bend * (1 + p.lean * x)
+        shape = depths.anterior * np.clip((y - p.hinge) / (RIM - p.hinge), 0, None) ** p.bend
     elif p.type == "biconcave":
         (cu, cv), (ru, rv) = p.centre, p.reach
-        shape = np.exp(-(np.abs((x - cu) / ru) ** 2.5) - np.abs((y - cv) / rv) ** 2.5)
-    else:
-        shape = body.height * (1 + 0.06 * (1 + y) + p.lean * x)
-    return shape * np.maximum(1 + ripple(p.rough, u, v), 0.3)
+        hollow = np.exp(-(np.abs((x - cu) / ru) ** 2.5) - np.abs((y - cv) / rv) ** 2.5)
+        shape = depths.middle * hollow / np.exp(-(np.abs(cu / ru) ** 2.5) - np.abs(cv / rv) ** 2.5)
+    else:  # the parabola through the three depths
+        t = np.clip(y, -1, 1) / RIM
+        tilt, bend = (depths.anterior - depths.posterior) / 2, (depths.anterior + depths.posterior) / 2 - depths.middle
+        shape = depths.middle + tilt * t + bend * t**2
+    uneven = np.maximum(1 + ripple(p.rough, u, v), 0.3) * (1 + p.lean * x * (p.type != "biconcave"))
+    return np.clip(shape * uneven, 0, _DEEPEST * body.height)

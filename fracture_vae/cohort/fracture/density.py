@@ -49,7 +49,10 @@ def _sclerotic(collapse: Collapse, own: Array) -> Array:
     u, v, w = own
     strength = np.zeros_like(w)
     plate = body.at(collapse.plate, u, v)
-    for sign, surface, sunk in ((1, body.top - collapse.upper, collapse.upper), (-1, body.bottom + collapse.lower, collapse.lower)):
+    for sign, surface, sunk in (
+        (1, body.top - collapse.upper, collapse.upper),
+        (-1, body.bottom + collapse.lower, collapse.lower),
+    ):
         depth = sign * (body.at(surface, u, v) - w) - plate - 1.0
         band = np.exp(-((depth / _BAND) ** 2))
         strength = np.maximum(strength, band * np.clip((body.at(sunk, u, v) - 1) / 3, 0, 1))

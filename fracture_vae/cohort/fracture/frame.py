@@ -25,6 +25,7 @@ _SIDES = np.deg2rad((-15, 0, 15))  # and lean to the side
 _COARSE = 2.0  # mm, grid of that first search
 _HOLE = 40.0  # mm², the least canal
 _TALL = 0.55  # of the median height; lower columns are processes, not body
+_RIM_COLUMNS = 3  # of the footprint, where the body's edge is round: the endplates inside go on there
 _SMOOTH = 1.5  # mm, σ of the height fields' smoothing
 
 
@@ -110,9 +111,7 @@ def find_body(mask: Mask, affine: Array, where: str) -> Body:
         InputError: the vertebra encloses no canal or has no body before it, as when a part is missing.
     """
     sampler = _Sampler(mask, affine)
-    frame, area = max(
-        ((f, _canal_area(sampler, f)) for f in _first_frames(sampler.middle)), key=lambda pair: pair[1]
-    )
+    frame, area = max(((f, _canal_area(sampler, f)) for f in _first_frames(sampler.middle)), key=lambda pair: pair[1])
     if area < _HOLE:
         raise InputError(f"{where}: no spinal canal found in its mask, so no body; give a mask of the whole vertebra")
     for _ in range(3):
@@ -201,7 +200,7 @@ def _measure(section: _Section, frame: Frame, where: str) -> Body:
         raise InputError(f"{where}: no vertebral body found before the canal; give a mask of the whole vertebra")
     footprint = ndimage.binary_fill_holes(footprint)
     top, bottom = _endplates(section, footprint)
-    rows, columns = np.nonzero(footprint)
+    rows = np.nonzero(footprint)[0]
     midline = float(section.u[rows].mean())
     deep = section.v[np.flatnonzero(footprint[np.abs(section.u - midline) <= 4].any(axis=0))]
     v_middle = (deep[0] + deep[-1]) / 2
@@ -232,7 +231,7 @@ def _endplates(section: _Section, footprint: Mask) -> tuple[Array, Array]:
         after = np.take_along_axis(along, first[:, :, None], axis=2)[:, :, 0]
         part = np.clip((last - 0.5) / np.maximum(last - after, 1e-6), 0, 1)
         ends.append(section.w[k] + direction * (first - 1 + part) * STEP)
-    good = footprint & (occupancy[:, :, k] > 0.5)
+    good = ndimage.binary_erosion(footprint, iterations=_RIM_COLUMNS) & (occupancy[:, :, k] > 0.5)
     return _continued(ends[0], good), _continued(ends[1], good)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from fracture_vae.cohort.genant import GRADE_LOSS, Fracture
 
 _MARGIN = 0.015  # the loss asked for keeps this far from the ends of its grade's range
+_CANDIDATES = 8
 _WORST = 0.55  # the most that is drawn; beyond, nothing is left to be impacted
 
 
@@ -63,7 +64,7 @@ def draw_parameters(
         lean=random.uniform(-0.18, 0.18),
         rough=_ripples(random),
         crowding=int(random.integers(2, 5)),
-        bulge=random.uniform(2.0, 5.0) * loss,
+        bulge=random.uniform(2.0, 5.0) * loss * (0.4 if fracture.type == "biconcave" else 1),
         retropulsion=random.uniform(3.0, 8.0) * loss * (fracture.type == "crush"),
         sclerosis=random.uniform(110, 260),
         step=random.uniform(1.8, 3.0),
@@ -75,10 +76,23 @@ def draw_parameters(
     return Parameters(**{**drawn.__dict__, **off})
 
 
+def draw_candidates(
+    seed: int, number: int, fracture: Fracture, *, sclerosis: bool = False, cortical_break: bool = False
+) -> tuple[Parameters, ...]:
+    """Draw several fractures of vertebra ``number`` alike; the first whose voxels measure as asked is made."""
+    return tuple(
+        draw_parameters(
+            np.random.default_rng([seed, number, attempt]), fracture, sclerosis=sclerosis, cortical_break=cortical_break
+        )
+        for attempt in range(_CANDIDATES)
+    )
+
+
 def _ripples(random: np.random.Generator) -> tuple[Wave, ...]:
     """Draw six ripples, 7–22 mm long, together about 0.06 of the loss strong (RMS)."""
     length, turn, phase = random.uniform(7, 22, 6), random.uniform(0, 2 * np.pi, 6), random.uniform(0, 2 * np.pi, 6)
     k = 2 * np.pi / length
     return tuple(
-        Wave(0.035, float(a), float(b), float(c)) for a, b, c in zip(k * np.cos(turn), k * np.sin(turn), phase, strict=True)
+        Wave(0.035, float(a), float(b), float(c))
+        for a, b, c in zip(k * np.cos(turn), k * np.sin(turn), phase, strict=True)
     )

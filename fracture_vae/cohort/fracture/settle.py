@@ -144,7 +144,6 @@ class Settling:
         healthy = Sinking(self.collapse).back(1.0, own)
         return np.clip(1 - self.lattice.read(self.distance, healthy) / _RIND, 0, 1)
 
-
     def box(self, affine: Array, shape: Sequence[int]) -> tuple[slice, ...]:
         """Return the voxels that the lattice reaches."""
         ends = np.array(np.meshgrid(*zip(self.lattice.corner, self.lattice.end, strict=True))).reshape(3, -1)
@@ -154,7 +153,9 @@ class Settling:
         return tuple(slice(max(int(a), 0), min(int(b), n)) for a, b, n in zip(low, high, shape, strict=True))
 
 
-def settle(collapse: Collapse, ct: NDArray[np.float32], labels: NDArray[np.uint8], number: int, affine: Array) -> Settling:
+def settle(
+    collapse: Collapse, ct: NDArray[np.float32], labels: NDArray[np.uint8], number: int, affine: Array
+) -> Settling:
     """Return how a collapse moves its surroundings.
 
     Args:

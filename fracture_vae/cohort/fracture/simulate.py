@@ -8,18 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fracture_vae.cohort.fracture.collapse import Collapse
 from fracture_vae.cohort.fracture.density import added
 from fracture_vae.cohort.fracture.frame import Array, Body, Mask, find_body
 from fracture_vae.cohort.fracture.heights import measure
 from fracture_vae.cohort.fracture.noise import lost
 from fracture_vae.cohort.fracture.parameters import Parameters
 from fracture_vae.cohort.fracture.settle import Settling, settle
-from fracture_vae.cohort.genant import GRADE_LOSS, TYPES, Heights
+from fracture_vae.cohort.fracture.solve import solved
+from fracture_vae.cohort.genant import Heights
 from fracture_vae.errors import InputError
 
 _MOVED = 0.01  # mm; what moves less is left as it is, to the bit
-_CLOSE = 0.004  # how near the measured loss comes to the one drawn
 _IMPACTED = 0.7  # bone that keeps less of its height counts as changed
 _SMOOTH = 0.9  # mm, σ of what counts as the CT without noise
 
@@ -63,7 +62,7 @@ def break_vertebrae(
     ct: NDArray[np.float32],
     labels: NDArray[np.uint8],
     affine: Array,
-    fractures: Mapping[int, Parameters],
+    fractures: Mapping[int, Sequence[Parameters]],
     names: Mapping[int, str],
     seed: int = 0,
 ) -> Simulation:
@@ -73,7 +72,8 @@ def break_vertebrae(
         ct: (H, W, D), HU, axes near RAS.
         labels: (H, W, D), vertebra numbers.
         affine: (4, 4), voxels to world millimetres.
-        fractures: by number in ``labels``.
+        fractures: by number in ``labels``, one or more drawn alike (`draw_candidates`); the first that measures in
+            its grade's range in the scan's voxels is made.
         names: levels by number, for messages.
         seed: of the noise.
 
@@ -103,24 +103,20 @@ class _State:
         self.way = np.zeros((3, *ct.shape), np.float32)  # mm, world
         self._added = np.zeros(ct.shape, np.float32)  # HU
 
-    def fracture(self, number: int, parameters: Parameters, name: str) -> Broken:
+    def fracture(self, number: int, candidates: Sequence[Parameters], name: str) -> Broken:
         own = self.labels == number
         body = find_body(own, self._affine, name)
         before = measure(own, self._affine, body)
-        collapse = _solved(own, self._affine, body, parameters, before, name)
+        found = (solved(own, self._affine, body, drawn, before) for drawn in candidates)
+        collapse = next((one for one in found if one is not None), None)
+        if collapse is None:
+            kind, grade = candidates[0].type, candidates[0].grade
+            raise InputError(f"{name}: cannot be made a {kind} of grade {grade} at this resolution; choose another")
         healthy = self._inside(own, body)
         settling = settle(collapse, self._moved(self._smooth, self._index()), self.labels, number, self._affine)
-        truth = self._apply(settling, number) ^ healthy | self._changed
+        broken, changed = self._apply(settling, number)
         after = measure(self.labels == number, self._affine, body)
-        low, high = GRADE_LOSS[parameters.grade]
-        broken = Broken(number, parameters, before, after, truth)
-        loss = broken.losses[TYPES.index(parameters.type)]
-        if not low <= loss <= high:
-            raise InputError(
-                f"{name}: its body measures a loss of {loss:.0%} and cannot be made a {parameters.type} of grade "
-                f"{parameters.grade}; choose another seed, type or grade"
-            )
-        return broken
+        return Broken(number, collapse.parameters, before, after, broken ^ healthy | changed)
 
     def _inside(self, own: Mask, body: Body) -> Mask:
         inside = np.zeros_like(own)
@@ -128,8 +124,8 @@ class _State:
         inside[where] = body.inside(body.frame.to_own(self._world(np.array(where, dtype=float))))
         return inside
 
-    def _apply(self, settling: Settling, number: int) -> Mask:
-        """Move everything by one fracture; return the broken body's voxels, and remember which of them changed."""
+    def _apply(self, settling: Settling, number: int) -> tuple[Mask, Mask]:
+        """Move everything by one fracture; return the broken body's voxels, and which of them are packed or slipped."""
         frame, collapse = settling.collapse.body.frame, settling.collapse
         box = settling.box(self._affine, self.labels.shape)
         start = np.array([part.start for part in box], dtype=float)[:, None]
@@ -150,9 +146,6 @@ class _State:
         inside = settling.inside(own)
         near = np.flatnonzero(inside > 0)
         hu[near] += added(collapse, own[:, near], inside[near], smooth[near] + hu[near])
-        self._changed = np.zeros(self.labels.shape, bool)
-        broken = np.zeros(self.labels.shape, bool)
-        broken[self.labels == number] = False
         self.labels[at] = labels
         self.way[(slice(None), *at)] = total
         self._added[at] = hu
@@ -163,10 +156,11 @@ class _State:
         packed[bodily] = collapse.compression(own[:, bodily]) < _IMPACTED
         if collapse.parameters.step:
             packed[bodily] |= collapse.corner(own[:, bodily]) > 0.5
-        self._changed[at] = packed
-        result = self._inside(self.labels == number, collapse.body)
-        result[at] = bodily
-        return result
+        changed = np.zeros(self.labels.shape, bool)
+        changed[at] = packed
+        broken = self._inside(self.labels == number, collapse.body)
+        broken[at] = bodily
+        return broken, changed
 
     def rendered(self, random: np.random.Generator) -> NDArray[np.float32]:
         """Resample the CT once, by cubic splines, and add what density and lost noise bring."""
@@ -198,49 +192,10 @@ class _State:
         return ndimage.map_coordinates(image, index, order=1, mode="nearest") if self.way.any() else image
 
 
-def _solved(own: Mask, affine: Array, body: Body, parameters: Parameters, before: Heights, name: str) -> Collapse:
-    """Find the depth at which the collapsed body's voxels measure the loss drawn, by the secant rule."""
-    site = TYPES.index(parameters.type)
-    box = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in ndimage.find_objects(own.astype(np.uint8))[0])
-    part = own[box]
-    place = affine.copy()
-    place[:3, 3] += affine[:3, :3] @ [s.start for s in box]
-    voxels = np.indices(part.shape).reshape(3, -1).astype(float)
-    points = body.frame.to_own(place[:3, :3] @ voxels + place[:3, 3:])
-    near = np.abs(points[0]) < 9
-    inverse = np.linalg.inv(place)
-
-    def loss_at(depth: float) -> float:
-        source = body.frame.to_world(Collapse(body, parameters, depth).source_of(points[:, near]))
-        index = inverse[:3, :3] @ source + inverse[:3, 3:]
-        mask = np.zeros(part.size, bool)
-        mask[near] = ndimage.map_coordinates(part.astype(np.float32), index, order=1) > 0.5
-        return 1 - measure(mask.reshape(part.shape), place, body)[site] / before[site]
-
-    depth = parameters.loss * before[site]
-    slope = 1 / before[site]
-    last = (0.0, 0.0)
-    best = (np.inf, depth)
-    for _ in range(8):
-        loss = loss_at(depth)
-        best = min(best, (abs(loss - parameters.loss), depth))
-        if best[0] < _CLOSE:
-            break
-        if abs(depth - last[0]) > 0.1 and (loss - last[1]) / (depth - last[0]) > 0.3 / before[site]:
-            slope = (loss - last[1]) / (depth - last[0])
-        last = (depth, loss)
-        depth += (parameters.loss - loss) / slope
-    return Collapse(body, parameters, best[1])
-
-
 def _relabelled(labels: NDArray[np.uint8], index: Array) -> NDArray[np.uint8]:
-    """Read labels at places (3, n) between voxels: the one with the largest linear share, if labels have half."""
+    """Read labels at places (3, n) between voxels: the one that has more than half, linear between voxels, or 0."""
     result = np.zeros(index.shape[1], np.uint8)
-    largest, total = np.zeros(index.shape[1], np.float32), np.zeros(index.shape[1], np.float32)
     for number in np.unique(labels[labels > 0]).tolist():
         share = ndimage.map_coordinates((labels == number).astype(np.float32), index, order=1, mode="nearest")
-        total += share
-        larger = share > largest
-        result[larger], largest[larger] = number, share[larger]
-    result[total < 0.5] = 0
+        result[share > 0.5] = number
     return result
