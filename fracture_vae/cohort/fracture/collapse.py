@@ -10,6 +10,7 @@ resampling needs.
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import ndimage
 
 from fracture_vae.cohort.fracture.frame import STEP, Array, Body
 from fracture_vae.cohort.fracture.heights import RIM
@@ -18,6 +19,7 @@ from fracture_vae.cohort.genant import Heights
 
 _PLATE = 2.5  # mm under an endplate that move with it
 _TIGHTEST = 0.75  # of a column's length, the most that is lost anywhere: J stays above 0.25
+_BESIDE = 6.0  # mm beside the body within which crowding fades out
 _DEEPEST = 0.62  # of a column's height, the most it gives up
 _SPREAD = 0.15  # the least share of the loss that is spread evenly over the depth
 _HALVINGS = 20  # of the bisection that inverts a column: 2⁻²⁰ of its length
@@ -40,10 +42,13 @@ class Collapse:
     depths: Heights
     sunk: Array = field(init=False, repr=False)  # how far both endplates together
     plate: Array = field(init=False, repr=False)  # thickness of what moves with each
+    near: Array = field(init=False, repr=False)  # 1 over the footprint, falling to 0 beside it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sunk", _sunk(self.body, self.parameters, self.depths))
         object.__setattr__(self, "plate", np.minimum(_PLATE, 0.12 * self.body.height))
+        beside = ndimage.distance_transform_edt(~self.body.footprint) * STEP
+        object.__setattr__(self, "near", np.clip(1 - beside / _BESIDE, 0, 1))
 
     @property
     def upper(self) -> Array:
@@ -70,17 +75,45 @@ class Collapse:
     def column(self, own: Array) -> Array:
         """Return w before, of points (3, …) whose column collapsed and did nothing else."""
         u, v, w = own
+        even = self.evenly(own, 1.0, 0.0)
+        return even + self.crowded(u, v, w, even)
+
+    def evenly(self, own: Array, start: float, end: float) -> Array:
+        """Return w at time ``end`` (0 healthy, 1 broken) of points (3, …) at time ``start``, were all bone squeezed alike.
+
+        Both endplates move at a steady pace, what lies between them in proportion, what lies beyond as they do.
+        """
+        u, v, w = own
+        share = self.parameters.upper_share
+        sunk, top, bottom = (self.body.at(f, u, v) for f in (self.sunk, self.body.top, self.body.bottom))
+        low = bottom + start * (1 - share) * sunk
+        high = np.maximum(top - start * share * sunk, low + 0.5)
+        upper = np.clip((w - low) / (high - low), 0, 1)
+        return w + (end - start) * sunk * (1 - share - upper)
+
+    def crowded(self, u: Array, v: Array, w: Array, even: Array) -> Array:
+        """Return what to add to ``even``, where tissue now at (u, v, w) lay were all squeezed alike: 0 beyond the body.
+
+        It shifts bone within its column, endplates held, so that the loss crowds beside them; beside the body it
+        fades out.
+        """
         body, share = self.body, self.parameters.upper_share
-        sunk, plate = body.at(self.sunk, u, v), body.at(self.plate, u, v)
-        bottom = body.at(body.bottom, u, v) + plate
-        length = np.maximum(body.at(body.top, u, v) - plate - bottom, 1.0)
-        new_top, new_bottom = bottom + length - share * sunk, bottom + (1 - share) * sunk
-        source = np.where(w >= new_top, w + share * sunk, w - (1 - share) * sunk)
-        between = (w > new_bottom) & (w < new_top)
-        place = (w - new_bottom)[between] / length[between]
-        lost = sunk[between] / length[between]
-        source[between] = bottom[between] + length[between] * self._depth_of(place, lost)
-        return source
+        weight = body.at(self.near, u, v)
+        shift = np.zeros_like(w)
+        plate, sunk = body.at(self.plate, u, v), body.at(self.sunk, u, v)
+        bottom, top = body.at(body.bottom, u, v), body.at(body.top, u, v)
+        length = np.maximum(top - bottom - 2 * plate, 1.0)
+        new_bottom = bottom + (1 - share) * sunk
+        new_top = top - share * sunk
+        between = (w > new_bottom) & (w < new_top) & (weight > 0) & (sunk > 0)
+        w, weight, plate, sunk, length = w[between], weight[between], plate[between], sunk[between], length[between]
+        bottom, new_bottom, new_top = bottom[between], new_bottom[between], new_top[between]
+        place = np.clip((w - new_bottom - plate) / length, 0, 1 - sunk / length)
+        source = bottom + plate + length * self._depth_of(place, sunk / length)
+        source = np.where(w < new_bottom + plate, w - new_bottom + bottom, source)
+        source = np.where(w > new_top - plate, w + share * sunk, source)
+        shift[between] = weight * (source - even[between])
+        return shift
 
     def _depth_of(self, place: Array, lost: Array) -> Array:
         """Invert G(r) = r − δ ∫κ for columns of unit length that lose ``lost``."""

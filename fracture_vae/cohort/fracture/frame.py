@@ -202,7 +202,7 @@ def _measure(section: _Section, frame: Frame, where: str) -> Body:
     top, bottom = _endplates(section, footprint)
     rows = np.nonzero(footprint)[0]
     midline = float(section.u[rows].mean())
-    deep = section.v[np.flatnonzero(footprint[np.abs(section.u - midline) <= 4].any(axis=0))]
+    deep = section.v[np.flatnonzero(footprint[np.abs(section.u - midline) <= 4].mean(axis=0) > 0.5)]
     v_middle = (deep[0] + deep[-1]) / 2
     w_middle = float((top[footprint] + bottom[footprint]).mean() / 2)
     behind = section.canal[np.abs(section.u - midline) <= 4].any(axis=0)

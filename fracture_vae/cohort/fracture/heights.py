@@ -11,7 +11,7 @@ from fracture_vae.cohort.genant import Heights
 
 RIM = 0.85  # where heights are read in front and behind, as a fraction of the body's half depth
 _ASIDE = 4.0  # mm to each side of the midline that are averaged
-_ALONG = 2.0  # mm before and behind each site
+_ALONG = 1.0  # mm before and behind each site
 _STEP = 0.5  # mm along w
 
 Map = Callable[[Array], Array]
@@ -20,7 +20,7 @@ Map = Callable[[Array], Array]
 def measure(mask: Mask, affine: Array, body: Body, source_of: Map | None = None) -> Heights:
     """Measure the three heights (mm) of one vertebra's mask in the frame of its healthy body.
 
-    A height is how much bone stands above the base along w, the mean over 9 × 5 columns about the site; summed
+    A height is how much bone stands above the base along w, the mean over 9 × 3 columns about the site; summed
     over occupancy that is linear between voxels, so it is finer than a voxel.
 
     Args:

@@ -15,15 +15,16 @@ def fine(image: Image) -> Image:
     return image - ndimage.gaussian_filter(image, 1.0, mode="nearest")
 
 
-def lost(ct: Image, index: NDArray[np.float32], random: np.random.Generator) -> Image:
-    """Return noise (HU) that a resampled CT lacks.
+def matched(ct: Image, image: Image, index: NDArray[np.float32], random: np.random.Generator) -> Image:
+    """Return a resampled CT with its fine noise as strong as before.
 
-    Noise with the CT's own fine spectrum is resampled the same way; where its fine part comes out weaker, other
-    noise of that spectrum makes up the difference in variance, at the strength the CT's noise has where the tissue
-    came from.
+    Noise with the CT's own fine spectrum is resampled the same way. Where its fine part comes out weaker, other noise
+    of that spectrum makes up the difference in variance, at the strength the CT's noise has where the tissue came
+    from; where tissue was squeezed and the image's fine part comes out stronger, it is damped.
 
     Args:
-        ct: (H, W, D), before resampling.
+        ct: (H, W, D), before resampling, HU.
+        image: (H, W, D), after, without any other change.
         index: (3, H, W, D), where in ``ct`` each voxel was taken from by cubic splines.
         random: draws the noise.
     """
@@ -31,11 +32,14 @@ def lost(ct: Image, index: NDArray[np.float32], random: np.random.Generator) -> 
     usual = 1.4826 * float(np.median(np.abs(detail - np.median(detail))))
     detail = np.clip(detail, -_EDGE * usual, _EDGE * usual)
     probe, other = _alike(detail, random), _alike(detail, random)
-    kept = _variance(fine(ndimage.map_coordinates(probe, index, order=3, mode="mirror")))
-    missing = np.sqrt(np.clip(1 - kept / _variance(fine(probe)), 0, 1))
-    strength = np.sqrt(_variance(detail))
-    there = ndimage.map_coordinates(strength, index, order=1, mode="nearest")
-    return np.asarray(other / float(fine(other).std()) * missing * there, np.float32)
+    resampled = fine(ndimage.map_coordinates(probe, index, order=3, mode="mirror"))
+    kept = _variance(resampled) / _variance(fine(probe))
+    strength = ndimage.map_coordinates(np.sqrt(_variance(detail)), index, order=1, mode="nearest")
+    noise = other / float(fine(other).std()) * np.sqrt(np.clip(1 - kept, 0, 1)) * strength
+    now = fine(image)
+    stronger = np.sqrt(_variance(np.clip(now, -_EDGE * usual, _EDGE * usual))) / strength
+    damped = now * (1 - 1 / np.maximum(stronger, 1))
+    return np.asarray(image + noise - damped, np.float32)
 
 
 def _alike(detail: Image, random: np.random.Generator) -> Image:

@@ -9,7 +9,7 @@ pieces move apart). A piece stays inside its own region of weight one all the wa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,10 +31,10 @@ _TOUCH = 0.02  # mm, keeps the inverse distance finite
 _KEEP = 0.7  # mm around a piece that move with it
 _GRISTLE = 1.5  # mm more around the broken body
 _ARCH = 5.0  # mm behind the body's back wall where the arch begins
-_ARCH_DROP = 0.6  # how much of the back wall's loss the arch comes down
+_ARCH_DROP = 0.4  # how much of the back wall's loss the arch comes down
 _BONE = 180.0  # HU above which unlabelled tissue on the spine's axis counts as a vertebra's
 _LEAST = 400.0  # mm³ of it
-_RIND = 3.0  # mm over which the body's exact map goes over into the blended one
+_RIND = 1.5  # mm, softness of the body's edge
 _STEP = 2.5  # mm between points of the lattice
 _TIMES = 8  # steps from healthy to broken
 
@@ -74,13 +74,7 @@ class Sinking(NamedTuple):
         return self._moved(points, time, 0.0)
 
     def _moved(self, points: Array, start: float, end: float) -> Array:
-        u, v, w = points
-        body, share = self.collapse.body, self.collapse.parameters.upper_share
-        sunk, top, bottom = (body.at(f, u, v) for f in (self.collapse.sunk, body.top, body.bottom))
-        low = bottom + start * (1 - share) * sunk
-        high = np.maximum(top - start * share * sunk, low + 0.5)
-        upper = np.clip((w - low) / (high - low), 0, 1)
-        return np.stack([u, v, w + (end - start) * sunk * (1 - share - upper)])
+        return np.stack([points[0], points[1], self.collapse.evenly(points, start, end)])
 
 
 class Piece(NamedTuple):
@@ -124,25 +118,31 @@ class Settling:
     """The backward map around a broken body, on a lattice of its own frame."""
 
     lattice: Lattice
-    way: NDArray[np.float32]  # (3, *lattice.shape), mm back to where the tissue was
+    way: NDArray[np.float32]  # (3, *lattice.shape), mm by which the settling differs from the body's own squeezing
     distance: Array  # mm from the healthy body
     collapse: Collapse
 
-    def source_of(self, own: Array) -> Array:
-        """Return where the tissue at points (3, n) of the broken spine's own frame lay before."""
-        own = own - self.collapse.aside(own)
-        way = np.stack([self.lattice.read(part, own) for part in self.way])
-        inside = self.inside(own)
-        there = inside > 0
-        way[:2] *= 1 - inside
-        column = self.collapse.column(own[:, there]) - own[2, there]
-        way[2, there] += inside[there] * (column - way[2, there])
-        return own + way
+    def smoothed(self, sigma: float) -> "Settling":
+        """Return the same with its lattice smoothed by a Gaussian of ``sigma`` lattice steps."""
+        way = ndimage.gaussian_filter(self.way, (0, sigma, sigma, sigma), mode="nearest")
+        return replace(self, way=way)
 
-    def inside(self, own: Array) -> Array:
-        """1 in the broken body, falling to 0 over `_RIND` around it: where its own map is exact."""
-        healthy = Sinking(self.collapse).back(1.0, own)
-        return np.clip(1 - self.lattice.read(self.distance, healthy) / _RIND, 0, 1)
+    def source_of(self, own: Array) -> Array:
+        """Return where the tissue at points (3, n) of the broken spine's own frame lay before.
+
+        Three invertible maps one after another: sideways, the settling with the body squeezed evenly, and the shift
+        of bone within the body's columns.
+        """
+        own = own - self.collapse.aside(own)
+        source = own + np.stack([self.lattice.read(part, own) for part in self.way])
+        source[2] += _squeezing(self.collapse, own)
+        now = self.collapse.evenly(source, 0.0, 1.0)
+        source[2] += self.collapse.crowded(source[0], source[1], now, source[2])
+        return source
+
+    def inside(self, source: Array) -> Array:
+        """Return how far (0 to 1) points (3, n) that came from ``source`` are in the broken body, soft at its edge."""
+        return np.clip(1 - self.lattice.read(self.distance, source) / _RIND, 0, 1)
 
     def box(self, affine: Array, shape: Sequence[int]) -> tuple[slice, ...]:
         """Return the voxels that the lattice reaches."""
@@ -172,9 +172,19 @@ def settle(
     named = ndimage.map_coordinates(labels, index, order=0, mode="constant").reshape(lattice.shape)
     hu = ndimage.map_coordinates(ct, index, order=1, mode="constant", cval=-1000).reshape(lattice.shape)
     found = _pieces(collapse, named, hu, number, points.reshape(3, *lattice.shape))
-    moved = _flow(lattice, found, points)
-    way = (moved - points).reshape(3, *lattice.shape)
-    return Settling(lattice, way.astype(np.float32), found[0].distance, collapse)
+    distance = found[0].distance
+    found[0] = Piece(np.maximum(distance - _GRISTLE, 0), found[0].motion)
+    way = _flow(lattice, found, points) - points
+    way[2] -= _squeezing(collapse, points)
+    return Settling(lattice, way.reshape(3, *lattice.shape).astype(np.float32), distance, collapse)
+
+
+def _squeezing(collapse: Collapse, own: Array) -> Array:
+    """Return the way back (mm along w) of points (3, n) as the body's own even squeezing has it, fading out beside it.
+
+    It has kinks at the endplates that no lattice could hold; the rest of the settling is smooth there.
+    """
+    return collapse.body.at(collapse.near, own[0], own[1]) * (collapse.evenly(own, 1.0, 0.0) - own[2])
 
 
 def follow(collapse: Collapse, share: float) -> Rigid:
@@ -227,8 +237,7 @@ def _pieces(collapse: Collapse, labels: NDArray[np.uint8], hu: Array, number: in
     masks.append((bone & (w > highest), follow(collapse, share) if share > _STILL else None))
     lowest = min((others[n] for n in below), default=0.0)
     masks.append((np.isin(labels, below) | (bone & (w < lowest)), None))
-    found = [Piece(_distance(mask), motion) for mask, motion in masks if mask.any()]
-    return [Piece(np.maximum(found[0].distance - _GRISTLE, 0), found[0].motion), *found[1:]]
+    return [Piece(_distance(mask), motion) for mask, motion in masks if mask.any()]
 
 
 def _unlabelled_bone(hu: Array, labels: NDArray[np.uint8], body: Body, points: Array) -> Mask:

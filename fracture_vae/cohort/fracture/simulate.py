@@ -11,7 +11,7 @@ from scipy import ndimage
 from fracture_vae.cohort.fracture.density import added
 from fracture_vae.cohort.fracture.frame import Array, Body, Mask, find_body
 from fracture_vae.cohort.fracture.heights import measure
-from fracture_vae.cohort.fracture.noise import lost
+from fracture_vae.cohort.fracture.noise import matched
 from fracture_vae.cohort.fracture.parameters import Parameters
 from fracture_vae.cohort.fracture.settle import Settling, settle
 from fracture_vae.cohort.fracture.solve import solved
@@ -19,8 +19,9 @@ from fracture_vae.cohort.genant import Heights
 from fracture_vae.errors import InputError
 
 _MOVED = 0.01  # mm; what moves less is left as it is, to the bit
+_SMOOTHER = (0.3, 0.45, 0.6, 0.9)  # lattice steps: the settling is smoothed until it is invertible at every voxel
 _IMPACTED = 0.7  # bone that keeps less of its height counts as changed
-_SMOOTH = 0.9  # mm, σ of what counts as the CT without noise
+_SMOOTH = 1.6  # mm, σ of what counts as the CT without noise and trabeculae
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,17 @@ def break_vertebrae(
     )
 
 
+def jacobian(source: Array, linear: Array) -> Array:
+    """Return the determinant of a map's derivative, by central differences between voxels.
+
+    Args:
+        source: (3, H, W, D), where each voxel's tissue came from, mm.
+        linear: (3, 3), what one voxel along each axis is in mm, in the frame of ``source``.
+    """
+    rows = np.stack([np.stack(np.gradient(part)) for part in source])
+    return np.linalg.det(np.moveaxis(rows, (0, 1), (-2, -1))) / np.linalg.det(linear)
+
+
 class _State:
     """A CT while its vertebrae break one after another: one map back to the original, resampled once at the end."""
 
@@ -114,7 +126,7 @@ class _State:
             raise InputError(f"{name}: cannot be made a {kind} of grade {grade} at this resolution; choose another")
         healthy = self._inside(own, body)
         settling = settle(collapse, self._moved(self._smooth, self._index()), self.labels, number, self._affine)
-        broken, changed = self._apply(settling, number)
+        broken, changed = self._apply(settling, number, name)
         after = measure(self.labels == number, self._affine, body)
         return Broken(number, collapse.parameters, before, after, broken ^ healthy | changed)
 
@@ -124,7 +136,7 @@ class _State:
         inside[where] = body.inside(body.frame.to_own(self._world(np.array(where, dtype=float))))
         return inside
 
-    def _apply(self, settling: Settling, number: int) -> tuple[Mask, Mask]:
+    def _apply(self, settling: Settling, number: int, name: str) -> tuple[Mask, Mask]:
         """Move everything by one fracture; return the broken body's voxels, and which of them are packed or slipped."""
         frame, collapse = settling.collapse.body.frame, settling.collapse
         box = settling.box(self._affine, self.labels.shape)
@@ -132,7 +144,12 @@ class _State:
         shape = tuple(part.stop - part.start for part in box)
         voxels = np.indices(shape).reshape(3, -1) + start
         own = frame.to_own(self._world(voxels))
-        source = settling.source_of(own)
+        for sigma in _SMOOTHER:
+            source = settling.smoothed(sigma).source_of(own)
+            if jacobian(source.reshape(3, *shape), frame.axes.T @ self._affine[:3, :3]).min() > 0:
+                break
+        else:
+            raise InputError(f"{name}: no invertible deformation found; choose another seed, type or grade")
         way = frame.axes @ (source - own)
         moved = np.linalg.norm(way, axis=0) > _MOVED
         voxels, own, source, way = voxels[:, moved], own[:, moved], source[:, moved], way[:, moved]
@@ -143,7 +160,7 @@ class _State:
         there = voxels + self._linear @ total
         smooth = ndimage.map_coordinates(self._smooth, there, order=1, mode="nearest")
         hu = ndimage.map_coordinates(self._added, index, order=1, mode="nearest")
-        inside = settling.inside(own)
+        inside = settling.inside(source)
         near = np.flatnonzero(inside > 0)
         hu[near] += added(collapse, own[:, near], inside[near], smooth[near] + hu[near])
         self.labels[at] = labels
@@ -170,12 +187,11 @@ class _State:
         margin = tuple(slice(max(part.start - 12, 0), part.stop + 12) for part in box)
         offset = np.array([part.start for part in margin], np.float32).reshape(3, 1, 1, 1)
         part = self._ct[margin]
-        image = ndimage.map_coordinates(part, index - offset, order=3, mode="mirror")
-        image = np.clip(image, part.min(), part.max()) + self._added[box]
         inner = tuple(slice(b.start - m.start, b.stop - m.start) for b, m in zip(box, margin, strict=True))
         whole = np.indices(part.shape, dtype=np.float32)
         whole[(slice(None), *inner)] = index - offset
-        image += lost(part, whole, random)[inner]
+        image = np.clip(ndimage.map_coordinates(part, whole, order=3, mode="mirror"), part.min(), part.max())
+        image = matched(part, image, whole, random)[inner] + self._added[box]
         out = self._ct.copy()
         out[box] = np.where(moved[box], image, out[box])
         return out

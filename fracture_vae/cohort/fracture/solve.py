@@ -12,6 +12,7 @@ from fracture_vae.cohort.genant import GRADE_LOSS, TYPES, Heights
 _CLOSE = 0.002  # how near the continuum's loss comes to the one wanted
 _TRIES = 10  # to come so near
 _STEPS = np.array([0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6, 8, -8, 10, -10]) * 0.004
+_TELLING = 0.75  # the other heights of a wedge or biconcave fracture lose at most this part of the measured loss
 _MIDDLE = 9.0  # mm on each side of the midline that heights are read from
 
 
@@ -37,7 +38,8 @@ def solved(own: Mask, affine: Array, body: Body, parameters: Parameters, before:
         loss = float(np.clip(parameters.loss + step, low + 0.006, high - 0.006))
         collapse = _continuous(own, affine, body, parameters, before, wanted, loss)
         there = 1 - np.array(voxels.measured(collapse)) / before
-        if low + _CLOSE < there[site] < high - _CLOSE and not (len(wanted) == 1 and there.argmax() != site):
+        others = np.delete(there, site).max()
+        if low + _CLOSE < there[site] < high - _CLOSE and (len(wanted) > 1 or others < _TELLING * there[site]):
             return collapse
     return None
 
