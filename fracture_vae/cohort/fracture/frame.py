@@ -26,6 +26,7 @@ _COARSE = 2.0  # mm, grid of that first search
 _HOLE = 40.0  # mm², the least canal
 _TALL = 0.55  # of the median height; lower columns are processes, not body
 _RIM_COLUMNS = 3  # of the footprint, where the body's edge is round: the endplates inside go on there
+_LIP = 2  # mm beyond endplates and footprint that still are the body's, where there is bone
 _SMOOTH = 1.5  # mm, σ of the height fields' smoothing
 
 
@@ -74,12 +75,14 @@ class Body:
         return ndimage.map_coordinates(field, where, order=1, mode="nearest")
 
     def inside(self, own: Array) -> Mask:
-        """Which points (3, …) of the own frame lie between the endplates, over the footprint."""
+        """Which points (3, …) of the own frame lie between the endplates, over the footprint, with 2 mm for lips."""
         u, v, w = own
+        wide = ndimage.binary_dilation(self.footprint, iterations=_LIP)
         return (
-            (self.at(self.footprint.astype(float), u, v) > 0.5)
-            & (w < self.at(self.top, u, v) + STEP)
-            & (w > self.at(self.bottom, u, v) - STEP)
+            (self.at(wide.astype(float), u, v) > 0.5)
+            & (v > -self.half_depth - 1.0)
+            & (w < self.at(self.top, u, v) + _LIP)
+            & (w > self.at(self.bottom, u, v) - _LIP)
         )
 
     @property

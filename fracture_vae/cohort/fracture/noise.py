@@ -18,28 +18,25 @@ def fine(image: Image) -> Image:
 def matched(ct: Image, image: Image, index: NDArray[np.float32], random: np.random.Generator) -> Image:
     """Return a resampled CT with its fine noise as strong as before.
 
-    Noise with the CT's own fine spectrum is resampled the same way. Where its fine part comes out weaker, other noise
-    of that spectrum makes up the difference in variance, at the strength the CT's noise has where the tissue came
-    from; where tissue was squeezed and the image's fine part comes out stronger, it is damped.
+    The strength of the fine part is measured about every voxel, edges clipped, and compared with what it was where
+    the tissue came from. Where it is weaker, noise with the CT's own fine spectrum makes up the difference in
+    variance; where tissue was squeezed and it is stronger, it is damped.
 
     Args:
         ct: (H, W, D), before resampling, HU.
         image: (H, W, D), after, without any other change.
-        index: (3, H, W, D), where in ``ct`` each voxel was taken from by cubic splines.
+        index: (3, H, W, D), where in ``ct`` each voxel was taken from.
         random: draws the noise.
     """
     detail = fine(ct)
     usual = 1.4826 * float(np.median(np.abs(detail - np.median(detail))))
     detail = np.clip(detail, -_EDGE * usual, _EDGE * usual)
-    probe, other = _alike(detail, random), _alike(detail, random)
-    resampled = fine(ndimage.map_coordinates(probe, index, order=3, mode="mirror"))
-    kept = _variance(resampled) / _variance(fine(probe))
-    strength = ndimage.map_coordinates(np.sqrt(_variance(detail)), index, order=1, mode="nearest")
-    noise = other / float(fine(other).std()) * np.sqrt(np.clip(1 - kept, 0, 1)) * strength
+    before = ndimage.map_coordinates(_variance(detail), index, order=1, mode="nearest")
     now = fine(image)
-    stronger = np.sqrt(_variance(np.clip(now, -_EDGE * usual, _EDGE * usual))) / strength
-    damped = now * (1 - 1 / np.maximum(stronger, 1))
-    return np.asarray(image + noise - damped, np.float32)
+    after = _variance(np.clip(now, -_EDGE * usual, _EDGE * usual))
+    noise = _alike(detail, random)
+    noise *= np.sqrt(np.clip(before - after, 0, None)) / float(fine(noise).std())
+    return np.asarray(image + noise - now * (1 - np.sqrt(np.minimum(before / after, 1))), np.float32)
 
 
 def _alike(detail: Image, random: np.random.Generator) -> Image:
