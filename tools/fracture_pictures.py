@@ -48,7 +48,9 @@ def cut(array: NDArray[Any], affine: NDArray[np.float64], centre: NDArray[np.flo
     points += centre[:, None, None]
     inverse = np.linalg.inv(affine)
     index = np.tensordot(inverse[:3, :3], points, 1) + inverse[:3, 3].reshape(3, 1, 1)
-    return ndimage.map_coordinates(array.astype(np.float32), index, order=order, mode="constant", cval=float(array.min()))
+    return ndimage.map_coordinates(
+        array.astype(np.float32), index, order=order, mode="constant", cval=float(array.min())
+    )
 
 
 def draw(axes: Any, scan: Scan, ct: NDArray[Any], truth: NDArray[Any] | None, centre: Any, axis: int) -> None:

@@ -1,6 +1,6 @@
 """Breaks every whole vertebra of the real CTs in every type and grade and prints what is measured, as a table.
 
-    python -m tools.benchmarks.fractures --data DATA
+python -m tools.benchmarks.fractures --data DATA [--scan ct_verse014]
 
 """
 
@@ -40,12 +40,13 @@ def texture(ct: NDArray[np.float32], labels: NDArray[np.uint8], number: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--scan", default="", help="only this one")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print("| scan | level | type | grade | asked | anterior | middle | posterior | in range | fine texture |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     right = total = 0
-    for folder, ct_name, mask_name, levels in _SCANS:
+    for folder, ct_name, mask_name, levels in (scan for scan in _SCANS if options.scan in ("", scan[0])):
         ct, mask = read_volume(options.data / folder / ct_name), read_volume(options.data / folder / mask_name)
         labels = mask.array.astype(np.uint8)
         for number, level in levels.items():

@@ -79,7 +79,7 @@ class Collapse:
         return even + self.crowded(u, v, w, even)
 
     def evenly(self, own: Array, start: float, end: float) -> Array:
-        """Return w at time ``end`` (0 healthy, 1 broken) of points (3, …) at time ``start``, were all bone squeezed alike.
+        """Return w at ``end`` (0 healthy, 1 broken) of points (3, …) at ``start``, were bone squeezed evenly.
 
         Both endplates move at a steady pace, what lies between them in proportion, what lies beyond as they do.
         """

@@ -66,7 +66,7 @@ def draw_parameters(
         crowding=int(random.integers(2, 5)),
         bulge=random.uniform(2.0, 5.0) * loss * (0.4 if fracture.type == "biconcave" else 1),
         retropulsion=random.uniform(3.0, 8.0) * loss * (fracture.type == "crush"),
-        sclerosis=random.uniform(110, 260),
+        sclerosis=random.uniform(90, 210),
         step=random.uniform(1.8, 3.0),
         step_at=random.uniform(0.25, 0.45),
         step_turn=random.uniform(-0.25, 0.25),
@@ -89,10 +89,10 @@ def draw_candidates(
 
 
 def _ripples(random: np.random.Generator) -> tuple[Wave, ...]:
-    """Draw six ripples, 7–22 mm long, together about 0.06 of the loss strong (RMS)."""
-    length, turn, phase = random.uniform(7, 22, 6), random.uniform(0, 2 * np.pi, 6), random.uniform(0, 2 * np.pi, 6)
+    """Draw six ripples, 6–20 mm long, together about 0.09 of the loss strong (RMS)."""
+    length, turn, phase = random.uniform(6, 20, 6), random.uniform(0, 2 * np.pi, 6), random.uniform(0, 2 * np.pi, 6)
     k = 2 * np.pi / length
     return tuple(
-        Wave(0.035, float(a), float(b), float(c))
+        Wave(0.05, float(a), float(b), float(c))
         for a, b, c in zip(k * np.cos(turn), k * np.sin(turn), phase, strict=True)
     )

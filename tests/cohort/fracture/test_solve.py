@@ -9,7 +9,9 @@ from fracture_vae.cohort.genant import GRADE_LOSS, TYPES
 from tests.cohort.fracture.conftest import Scan
 
 
-@pytest.mark.parametrize(("name", "number"), [*(("verse", n) for n in range(20, 25)), *(("trunk", n) for n in range(27, 32))])
+@pytest.mark.parametrize(
+    ("name", "number"), [*(("verse", n) for n in range(20, 25)), *(("trunk", n) for n in range(27, 32))]
+)
 def test_heights_match_the_grade(request: pytest.FixtureRequest, name: str, number: int) -> None:
     scan: Scan = request.getfixturevalue(name)
     own = scan.labels == number
