@@ -15,7 +15,7 @@ from fracture_vae.cohort.fracture.noise import matched
 from fracture_vae.cohort.fracture.parameters import Parameters
 from fracture_vae.cohort.fracture.settle import Settling, settle
 from fracture_vae.cohort.fracture.solve import solved
-from fracture_vae.cohort.genant import Heights
+from fracture_vae.cohort.genant import GRADE_LOSS, TYPES, Heights
 from fracture_vae.errors import InputError
 
 _MOVED = 0.01  # mm; what moves less is left as it is, to the bit
@@ -106,6 +106,17 @@ def jacobian(source: Array, linear: Array) -> Array:
     return np.linalg.det(np.moveaxis(rows, (0, 1), (-2, -1))) / np.linalg.det(linear)
 
 
+class _Move(NamedTuple):
+    """What one fracture moves: voxels, their places in the broken frame and before, the way back, the new labels."""
+
+    settling: Settling
+    at: tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.int_]]
+    own: Array
+    source: Array
+    way: Array
+    labels: NDArray[np.uint8]
+
+
 class _State:
     """A CT while its vertebrae break one after another: one map back to the original, resampled once at the end."""
 
@@ -119,16 +130,26 @@ class _State:
         own = self.labels == number
         body = find_body(own, self._affine, name)
         before = measure(own, self._affine, body)
-        found = (solved(own, self._affine, body, drawn, before) for drawn in candidates)
-        collapse = next((one for one in found if one is not None), None)
-        if collapse is None:
-            kind, grade = candidates[0].type, candidates[0].grade
-            raise InputError(f"{name}: cannot be made a {kind} of grade {grade} at this resolution; choose another")
-        healthy = self._inside(own, body)
-        settling = settle(collapse, self._moved(self._smooth, self._index()), self.labels, number, self._affine)
-        broken, changed = self._apply(settling, number, name)
-        after = measure(self.labels == number, self._affine, body)
-        return Broken(number, collapse.parameters, before, after, broken ^ healthy | changed)
+        smooth = self._moved(self._smooth, self._index())
+        low, high = GRADE_LOSS[candidates[0].grade]
+        site = TYPES.index(candidates[0].type)
+        for drawn in candidates:
+            collapse = solved(own, self._affine, body, drawn, before)
+            if collapse is None:
+                continue
+            move = self._move(settle(collapse, smooth, self.labels, number, self._affine))
+            if move is None:
+                continue
+            labels = self.labels.copy()
+            labels[move.at] = move.labels
+            after = measure(labels == number, self._affine, body)
+            if low <= 1 - after[site] / before[site] <= high:
+                healthy = self._inside(own, body)
+                broken, changed = self._apply(move, labels, number)
+                return Broken(number, drawn, before, after, broken ^ healthy | changed)
+        raise InputError(
+            f"{name}: cannot be made a {drawn.type} of grade {drawn.grade} at this resolution; choose another"
+        )
 
     def _inside(self, own: Mask, body: Body) -> Mask:
         inside = np.zeros_like(own)
@@ -136,9 +157,9 @@ class _State:
         inside[where] = body.inside(body.frame.to_own(self._world(np.array(where, dtype=float))))
         return inside
 
-    def _apply(self, settling: Settling, number: int, name: str) -> tuple[Mask, Mask]:
-        """Move everything by one fracture; return the broken body's voxels, and which of them are packed or slipped."""
-        frame, collapse = settling.collapse.body.frame, settling.collapse
+    def _move(self, settling: Settling) -> "_Move | None":
+        """Return where one fracture takes everything; None where no smoothing makes that invertible."""
+        frame = settling.collapse.body.frame
         box = settling.box(self._affine, self.labels.shape)
         start = np.array([part.start for part in box], dtype=float)[:, None]
         shape = tuple(part.stop - part.start for part in box)
@@ -149,34 +170,42 @@ class _State:
             if jacobian(source.reshape(3, *shape), frame.axes.T @ self._affine[:3, :3]).min() > 0:
                 break
         else:
-            raise InputError(f"{name}: no invertible deformation found; choose another seed, type or grade")
+            return None
         way = frame.axes @ (source - own)
         moved = np.linalg.norm(way, axis=0) > _MOVED
-        voxels, own, source, way = voxels[:, moved], own[:, moved], source[:, moved], way[:, moved]
-        at = tuple(voxels.astype(int))
-        index = voxels + self._linear @ way
-        labels = _relabelled(self.labels, index)
-        total = way + np.stack([ndimage.map_coordinates(part, index, order=1, mode="nearest") for part in self.way])
+        voxels, way = voxels[:, moved], way[:, moved]
+        i, j, k = voxels.astype(int)
+        labels = _relabelled(self.labels, voxels + self._linear @ way)
+        return _Move(settling, (i, j, k), own[:, moved], source[:, moved], way, labels)
+
+    def _apply(self, move: "_Move", labels: NDArray[np.uint8], number: int) -> tuple[Mask, Mask]:
+        """Make a move; return the broken body's voxels, and which of them are packed or slipped."""
+        collapse, own = move.settling.collapse, move.own
+        voxels = np.array(move.at, dtype=float)
+        index = voxels + self._linear @ move.way
+        total = move.way + np.stack(
+            [ndimage.map_coordinates(part, index, order=1, mode="nearest") for part in self.way]
+        )
         there = voxels + self._linear @ total
         smooth = ndimage.map_coordinates(self._smooth, there, order=1, mode="nearest")
         hu = ndimage.map_coordinates(self._added, index, order=1, mode="nearest")
-        inside = settling.inside(source)
+        inside = move.settling.inside(move.source)
         near = np.flatnonzero(inside > 0)
         hu[near] += added(collapse, own[:, near], inside[near], smooth[near] + hu[near])
-        self.labels[at] = labels
-        self.way[(slice(None), *at)] = total
-        self._added[at] = hu
-        mine = self.labels[at] == number
-        bodily = np.zeros(len(labels), bool)
-        bodily[mine] = collapse.body.inside(source[:, mine])
-        packed = np.zeros(len(labels), bool)
+        self.labels = labels
+        self.way[(slice(None), *move.at)] = total
+        self._added[move.at] = hu
+        mine = move.labels == number
+        bodily = np.zeros(len(move.labels), bool)
+        bodily[mine] = collapse.body.inside(move.source[:, mine])
+        packed = np.zeros(len(move.labels), bool)
         packed[bodily] = collapse.compression(own[:, bodily]) < _IMPACTED
         if collapse.parameters.step:
             packed[bodily] |= collapse.corner(own[:, bodily]) > 0.5
-        changed = np.zeros(self.labels.shape, bool)
-        changed[at] = packed
-        broken = self._inside(self.labels == number, collapse.body)
-        broken[at] = bodily
+        changed = np.zeros(labels.shape, bool)
+        changed[move.at] = packed
+        broken = self._inside(labels == number, collapse.body)
+        broken[move.at] = bodily
         return broken, changed
 
     def rendered(self, random: np.random.Generator) -> NDArray[np.float32]:
