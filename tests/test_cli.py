@@ -16,6 +16,7 @@ from fracture_vae.cli import _parse, main
 COMMANDS = [
     [],
     ["crop"],
+    ["fracture"],
     ["cohort"],
     ["cohort", "new"],
     ["cohort", "synthetic"],

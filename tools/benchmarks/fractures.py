@@ -2,6 +2,7 @@
 
 python -m tools.benchmarks.fractures --data DATA [--scan ct_verse014]
 
+DATA holds the CTs as tests/conftest.py looks for them beside the checkout.
 """
 
 import argparse
