@@ -6,7 +6,7 @@ along its axis; the body is what lies before it and is tall enough. This needs n
 """
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -268,7 +268,7 @@ def _upright(body: Body, section: _Section) -> Frame:
     trunk = np.argwhere(body.footprint).mean(axis=0) * STEP + body.corner
     forward = np.array([*(trunk - canal), 0.0])
     axes = _orthonormal(body.frame.axes @ (normals[0] + normals[1]), body.frame.axes @ forward)
-    return replace(body, frame=Frame(body.frame.origin, axes)).frame
+    return Frame(body.frame.origin, axes)
 
 
 def _largest(mask: Mask) -> Mask:
