@@ -166,7 +166,7 @@ ROWS: list[Bad] = [
     Bad("sheet: not UTF-8", maps_with("case_id,score\n\udcff,1\n"), "sheet maps", ("scores.csv: damaged",)),
     Bad("sheet: no maps", maps_with("case_id,score\nb,1\n"), "sheet maps", ("b_recon.nii.gz: no such file",)),
     Bad("sheet: maps of two sizes", maps_with("case_id,score\na,1\n", bad="signed"), "sheet maps", ("a_signed.nii.gz: its size (8, 16, 16) is not",)),
-    Bad("sheet: no cases", maps_with("case_id,score\na,1\n"), "sheet maps --cases 0", ("0 cases: give a number from 1 to",)),
+    Bad("sheet: no cases", maps_with("case_id,score\na,1\n"), "sheet maps --cases 0", ("'--cases': 0 is not in the range",)),
     Bad("sheet: another format", maps_with("case_id,score\na,1\n"), "sheet maps --out a.xyz", ("a.xyz: no picture format; give a name that ends in .png",)),
 ]  # fmt: skip
 
