@@ -186,7 +186,10 @@ def bounding_box(
 def _inside(transform: NDArray[np.float64], shape: Sequence[int], other_shape: Sequence[int]) -> NDArray[np.bool_]:
     """Return which voxels of a grid of ``shape`` have their centre within the voxels of the other grid."""
     inside = np.ones(shape, dtype=bool)
-    for axis, size in zip(grid_coordinates(transform, shape), other_shape, strict=True):
+    indices = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    for row, size in zip(transform[:3], other_shape, strict=True):
+        # axes it does not depend on are left out: in a scan that is not oblique it is a row of numbers, not a volume
+        axis = sum((step * index for step, index in zip(row[:3], indices, strict=True) if step), row[3])
         inside &= (axis >= -0.5 - 1e-6) & (axis <= size - 0.5 + 1e-6)
     return inside
 
