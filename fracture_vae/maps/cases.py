@@ -51,10 +51,14 @@ class CaseDataset(Dataset[LoadedCase]):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: int) -> LoadedCase:
+    def item(self, index: int) -> dict[str, Any]:
+        """Return an entry of the datalist with its ``case_id``."""
         given = self.data[index]
         item = {"image": given} if isinstance(given, str) else given
-        item = {"case_id": stem(item["image"]), **item}
+        return {"case_id": stem(item["image"]), **item}
+
+    def __getitem__(self, index: int) -> LoadedCase:
+        item = self.item(index)
         try:
             volume = read_volume(item["image"])
             image = self.preprocessing(volume.array, str(item["image"]))
@@ -105,11 +109,6 @@ def _box(inside: NDArray[np.bool_], margins: NDArray[np.int_]) -> tuple[slice, .
         there = np.flatnonzero(inside.any(axis=tuple(other for other in range(inside.ndim) if other != axis)))
         slices.append(slice(max(0, there[0] - margin), there[-1] + margin + 1))
     return tuple(slices)
-
-
-def first(batch: Sequence[LoadedCase]) -> LoadedCase:
-    """Collate batches of one: cases differ in size."""
-    return batch[0]
 
 
 def datalist(

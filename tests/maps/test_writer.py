@@ -18,7 +18,8 @@ from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError, PartialFailure, exit_status
 from fracture_vae.files import sha256
 from fracture_vae.jobs import infer_cases
-from fracture_vae.maps.writer import DISPLAY_MAX, read_scores
+from fracture_vae.maps.table import read_scores
+from fracture_vae.maps.writer import DISPLAY_MAX
 
 COS, SIN = np.cos(0.3), np.sin(0.3)
 OBLIQUE = np.array([[0, -1.2 * COS, 2.0 * SIN, 5], [0.9, 0, 0, 7], [0, -1.2 * SIN, -2.0 * COS, 9], [0, 0, 0, 1.0]])
