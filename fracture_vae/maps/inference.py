@@ -67,16 +67,17 @@ def reconstruct_cases(engine: Any, cases: Sequence[LoadedCase]) -> list[Reconstr
         return engine.inferer(images.to(device, non_blocking=True), network).float().cpu()
 
     readable = [case for case in cases if not case.error]
-    if device.type == "cpu":
-        done = _on_cores(reconstruct, readable)
-    else:
-        groups = [list(group) for _, group in groupby(readable, lambda case: case.image.shape)]
-        done = [result for group in groups for result in _batch(reconstruct, group)]
-    results = iter(done)
+    results = iter((on_cores if device.type == "cpu" else stacked)(reconstruct, readable))
     return [Reconstructed(case, None) if case.error else next(results) for case in cases]
 
 
-def _on_cores(reconstruct: Callable[[Tensor], Tensor], cases: Sequence[LoadedCase]) -> list[Reconstructed]:
+def stacked(reconstruct: Callable[[Tensor], Tensor], cases: Sequence[LoadedCase]) -> list[Reconstructed]:
+    """Reconstruct cases in batches: those of one size that follow each other."""
+    groups = [list(group) for _, group in groupby(cases, lambda case: case.image.shape)]
+    return [result for group in groups for result in _batch(reconstruct, group)]
+
+
+def on_cores(reconstruct: Callable[[Tensor], Tensor], cases: Sequence[LoadedCase]) -> list[Reconstructed]:
     """Reconstruct every case by itself, as many at once as there are cores, which they divide among them."""
     cores = torch.get_num_threads()
     at_once = min(cores, len(cases))
