@@ -112,8 +112,8 @@ def _difference(model: Path, images: Sequence[Path], maps: Path) -> dict[str, fl
 def memory(work: Path, volumes: int, size: int, device: str) -> dict[str, Any]:
     """Run over ``volumes`` volumes of size³ in one inference and return how memory went, in MiB.
 
-    ``growth`` is the mean over the last tenth of the volumes less that over the second tenth: by then the threads,
-    the caches of the libraries and the allocator have what they keep.
+    ``growth`` is what is resident when all volumes are written less what was after a fifth of them: by then the
+    threads, the caches of the libraries and the allocator have what they keep.
     """
     images = _many(work / "images", volumes, size)
     model = _checkpoint(work / "ours.pt", (size,) * 3)
@@ -132,16 +132,16 @@ def memory(work: Path, volumes: int, size: int, device: str) -> dict[str, Any]:
         done.set()
         watcher.join()
 
-    def mean(low: float, high: float) -> float:
-        return float(np.mean([rss for written, rss in samples if low * volumes <= written <= high * volumes]))
+    def after(share: float) -> float:
+        return min(samples, key=lambda sample: abs(sample[0] - share * volumes))[1]
 
-    tenths = [round(mean(tenth / 10, (tenth + 1) / 10), 1) for tenth in range(10)]
+    tenths = [round(after(tenth / 10), 1) for tenth in range(1, 11)]
     return {
         "volumes": volumes,
         "size": [size] * 3,
         "device": device,
-        "resident_by_tenth_mib": tenths,
-        "growth_mib": round(tenths[9] - tenths[1], 1),
+        "resident_after_tenths_mib": tenths,
+        "growth_mib": round(tenths[-1] - tenths[1], 1),
         "peak_mib": round(max(rss for _, rss in samples), 1),
     }
 
@@ -170,8 +170,9 @@ def table(figures: dict[str, Any]) -> str:
     """Return the figures as lines to print."""
     if "growth_mib" in figures:
         return (
-            f"{figures['volumes']} volumes of {figures['size'][0]}³: resident {figures['resident_by_tenth_mib']} MiB "
-            f"by tenth; growth {figures['growth_mib']} MiB, peak {figures['peak_mib']} MiB"
+            f"{figures['volumes']} volumes of {figures['size'][0]}³: resident after each tenth "
+            f"{figures['resident_after_tenths_mib']} MiB; growth {figures['growth_mib']} MiB, "
+            f"peak {figures['peak_mib']} MiB"
         )
     lines = [f"{figures['volumes']} volumes of 128³ on {figures['device']}"]
     for name, timing in figures["timings"].items():
