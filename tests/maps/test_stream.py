@@ -137,3 +137,14 @@ def test_only_so_many_cases_are_in_memory_however_many_there_are(
     # two being read, two ahead, two in the network or on their way from it, the two before them, four being written
     assert 4 < most <= 12
     assert all((tmp_path / "out" / f"v{n:02}_{kind}.nii.gz").is_file() for n in range(count) for kind in KINDS)
+
+
+def test_processes_that_read_give_the_same_maps(tiny_run: Path, tiny_cohort: Path, tmp_path: Path) -> None:
+    settings = {"cohort": str(tiny_cohort), "device": "cpu", "precision": "fp32"}
+    for workers in (0, 1):
+        infer_cases(tiny_run, tmp_path / str(workers), {**settings, "dataloader#num_workers": workers})
+    first, second = (read_scores(tmp_path / str(workers) / "scores.csv") for workers in (0, 1))
+    assert first == second
+    for row in first:
+        maps = [read_volume(tmp_path / str(workers) / row["error_map"]).array for workers in (0, 1)]
+        np.testing.assert_array_equal(*maps)
