@@ -3,11 +3,11 @@
 from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist
 from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Reconstructed, reconstruct_cases
 from fracture_vae.maps.loading import CaseLoader
-from fracture_vae.maps.model import ModelFile, describe, find_bundle, find_models, load_network
+from fracture_vae.maps.model import ModelFile, as_trained, describe, find_bundle, find_models, load_network
 from fracture_vae.maps.scores import case_score
 from fracture_vae.maps.table import read_scores
 from fracture_vae.maps.writer import MapWriter
-from fracture_vae.networks.fold import folded
+from fracture_vae.networks.frozen import frozen
 
 __all__ = [
     "CaseDataset",
@@ -18,12 +18,13 @@ __all__ = [
     "ModelFile",
     "PaddedInferer",
     "Reconstructed",
+    "as_trained",
     "case_score",
     "datalist",
     "describe",
     "find_bundle",
     "find_models",
-    "folded",
+    "frozen",
     "load_network",
     "read_scores",
     "reconstruct_cases",

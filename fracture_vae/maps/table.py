@@ -32,16 +32,12 @@ class ScoreTable:
         self.kept = dict(self.on_disk)
         self.new: dict[int, Mapping[str, Any]] = {}
 
-    def refuse_another(self, case_id: str, image: str) -> None:
-        """Refuse to replace the maps of another image of the same name.
-
-        Raises:
-            InputError: when an earlier inference's case of this name had another image.
-        """
-        row = self.on_disk.get(case_id, {})
-        other = row.get("image", image)
-        if Path(other).absolute() != Path(image).absolute():
-            raise InputError(f"{image}: {self.path} has a case {case_id} of {other}; give another output folder")
+    def refusal(self, case_id: str, image: str) -> str:
+        """Return why a case may not be written, or an empty string: it would replace another image's of its name."""
+        other = self.on_disk.get(case_id, {}).get("image", image)
+        if Path(other).absolute() == Path(image).absolute():
+            return ""
+        return f"{image}: {self.path} has a case {case_id} of {other}; give another output folder"
 
     def add(self, place: int, row: Mapping[str, Any]) -> None:
         """Add or replace the row of ``row["case_id"]``."""
@@ -75,10 +71,13 @@ def read_scores(path: str | Path) -> list[dict[str, str]]:
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; run fracture-vae infer first")
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    missing = {"case_id", "score"} - set(reader.fieldnames or ())
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, restval="")
+            rows, columns = list(reader), reader.fieldnames or ()
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: damaged ({error}); run fracture-vae infer again, into an empty folder") from error
+    missing = {"case_id", "score"} - set(columns)
     if missing:
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a scores.csv of fracture-vae infer?")
     return rows

@@ -115,18 +115,16 @@ class MapWriter:
 
     def _case(self, place: int, result: Reconstructed, refusal: str) -> None:
         case_id, image = result.case.item["case_id"], result.case.item["image"]
+        refusal = refusal or self.table.refusal(case_id, image)
         try:
             if refusal:
                 raise InputError(refusal)
-            self.table.refuse_another(case_id, image)
             row = self._write(result)
         except (InputError, OSError) as error:
             with self.changing:
                 self.failed[place] = (f"{case_id} ({image})", str(error))
-                if result.case.error and not refusal:
-                    self._remove(case_id, KINDS)
-                    (self.output_dir / f"{case_id}.json").unlink(missing_ok=True)
-                    self.table.forget(case_id)
+                if not refusal:
+                    self._forget(case_id)
         else:
             with self.changing:
                 self.written += 1
@@ -136,8 +134,13 @@ class MapWriter:
         with self.changing:
             self.table.save()
 
+    def _forget(self, case_id: str) -> None:
+        """Remove what this or an earlier inference left of a case that failed: it would pass for the whole of it."""
+        self._remove(case_id, KINDS)
+        (self.output_dir / f"{case_id}.json").unlink(missing_ok=True)
+        self.table.forget(case_id)
+
     def _remove(self, case_id: str, kinds: Sequence[str]) -> None:
-        """Remove maps an earlier inference left that this one does not write: they would pass for its own."""
         for kind in kinds:
             for suffix in (".nii.gz", ".npy"):
                 (self.output_dir / f"{case_id}_{kind}{suffix}").unlink(missing_ok=True)
@@ -165,7 +168,7 @@ class MapWriter:
             write_map(path, array, case.stored, descrip=f"{descrip}; {CAVEAT}", cal_min=low, cal_max=high, dtype=dtype)
             if self.npy:
                 _write_npy(self.output_dir / f"{name}_{kind}.npy", array.astype(dtype))
-        self._remove(name, [kind for kind in KINDS if kind not in self.maps])
+        self._remove(name, [kind for kind in KINDS if kind not in self.maps])  # an earlier inference's
         self._sidecar(case.item, case.stored, score)
         listed = {key: case.item.get(key, "") for key in SCORE_COLUMNS}
         return {

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from fracture_vae.cohort.geometry import CropGeometry
+from fracture_vae.cohort.holdout import guard_holdout
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
@@ -31,10 +32,11 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         multiple: what the network's size must be a multiple of.
         at_least: what that largest size is raised to; validation takes the training set's, since a network
             reconstructs differently in a tighter grid.
+        allow_holdout: read hold-out cases all the same, which is logged; without it they are refused.
 
     Raises:
-        InputError: for a volume that cannot be read, does not fit ``preprocessing``, or exceeds ``size``; for
-            crops of different spacing or HU window.
+        InputError: for cases of the hold-out that are not allowed; for a volume that cannot be read, does not fit
+            ``preprocessing``, or exceeds ``size``; for crops of different spacing or HU window.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         size: Sequence[int] | None = None,
         multiple: int = 16,
         at_least: Sequence[int] | None = None,
+        allow_holdout: bool = False,
     ) -> None:
         self.data = tuple(data)
+        guard_holdout(self.data, allow_holdout)
         _require_one_grid(self.data)
 
         def load(case: Case) -> np.ndarray:

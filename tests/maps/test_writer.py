@@ -122,7 +122,7 @@ def test_a_network_s_reconstruction_is_what_is_written(tiny_run: Path, tiny_coho
 
     infer(tiny_run, tmp_path, images=[str(tiny_cohort.parent / "p10.nii.gz")])
     found = find_models(tiny_run)[0]
-    network = load_network(build_network(**found.about["network"]), found.path, "cpu")
+    network = load_network(build_network(**found.about.network), found.path, "cpu")
     image = torch.from_numpy(read_volume(tiny_cohort.parent / "p10.nii.gz").array)[None, None]
     with torch.no_grad():
         expected = network(image)[0, 0].numpy()
@@ -305,3 +305,22 @@ def test_maps_there_are_none_of_are_refused(
     with pytest.raises(InputError, match=complaint):
         infer(tiny_run, tmp_path / "out", cohort=str(tiny_cohort), maps=maps)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_case_whose_maps_do_not_all_fit_on_the_disk_leaves_none(
+    tiny_run: Path, tmp_path: Path, blob: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fracture_vae.maps import writer
+
+    write = writer.write_map
+
+    def full(path: Path, *arguments: Any, **settings: Any) -> None:
+        if path.name == "v1_recon.nii.gz":
+            raise InputError(f"{path}: cannot be written (No space left on device)")
+        write(path, *arguments, **settings)
+
+    monkeypatch.setattr(writer, "write_map", full)
+    images = [str(blob(tmp_path / "in" / f"v{index}.nii.gz", seed=index)) for index in range(2)]
+    with pytest.raises(PartialFailure, match=r"v1_recon\.nii\.gz: cannot be written"):
+        infer(tiny_run, tmp_path / "out", images=images)
+    assert {path.name.split("_")[0] for path in (tmp_path / "out").glob("v*")} == {"v0", "v0.json"}

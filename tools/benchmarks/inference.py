@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from fracture_vae.cohort.manifest import read_cohort
-from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort
+from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort, plan_cohort
 from fracture_vae.cohort.volumes import read_volume, write_nifti
 from fracture_vae.files import write_text
 from fracture_vae.jobs import infer_cases
@@ -44,9 +44,8 @@ MONAI, ALL, ERROR = "MONAI, residual", "fracture-vae infer, all maps", "fracture
 
 def compare(work: Path, spines: int, repeats: int, device: str, workers: int) -> dict[str, Any]:
     """Time both sides; return the timings, how many times faster ours is, and how far its maps are from fp32's."""
-    cohort = make_cohort(
-        work / "cohort", SyntheticCohort(patients=spines, holdout=0, folds=2, levels=("T12", "L1", "L2"))
-    )
+    plan = plan_cohort(SyntheticCohort(patients=spines, holdout=0, folds=2, levels=("T12", "L1", "L2")))
+    cohort = make_cohort(work / "cohort", plan)
     images = [case.image for case in read_cohort(cohort).cases]
     model, theirs = _checkpoint(work / "ours.pt", (128, 128, 128)), work / "monai.pt"
     torch.save(monai_vqvae.build(CHANNELS, 512, CHANNELS[-1]).state_dict(), theirs)
