@@ -7,7 +7,6 @@ from fracture_vae.maps.model import ModelFile, as_trained, describe, find_bundle
 from fracture_vae.maps.scores import case_score
 from fracture_vae.maps.table import read_scores
 from fracture_vae.maps.writer import MapWriter
-from fracture_vae.networks.frozen import frozen
 
 __all__ = [
     "CaseDataset",
@@ -24,7 +23,6 @@ __all__ = [
     "describe",
     "find_bundle",
     "find_models",
-    "frozen",
     "load_network",
     "read_scores",
     "reconstruct_cases",

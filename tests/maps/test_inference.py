@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from fracture_vae.maps.cases import LoadedCase
 from fracture_vae.maps.inference import PaddedInferer, reconstruct_cases, stacked
 from fracture_vae.networks import build_network
-from fracture_vae.networks.frozen import frozen
 from fracture_vae.training import Accelerated, choose
 
 
@@ -132,7 +131,7 @@ def test_a_case_the_network_fails_for_is_named_and_the_others_go_on(cores: int) 
 def test_maps_in_bf16_are_those_of_the_network_as_trained_but_for_its_rounding() -> None:
     network = vqvae()
     image = torch.rand(1, 1, 16, 16, 16)
-    fast = Accelerated(frozen(network), choose("cpu", "bf16", compile=False))
+    fast = Accelerated(network, choose("cpu", "bf16", compile=False))
     with torch.no_grad():
         expected = network(image)
     (result,) = reconstruct_cases(engine(fast), [case("a", image)])
