@@ -206,6 +206,62 @@ def prepare(
     prepared.raise_failures()
 
 
+@main.command()
+@click.option("--ct", required=True, type=FILE, help="CT in HU (NIfTI).")
+@click.option("--mask", required=True, type=FILE, help="Vertebra numbers on the CT's grid (NIfTI).")
+@click.option("--out", required=True, type=FILE, help="Folder of the set; labels.csv there is added to.")
+@click.option(
+    "--labels",
+    default="verse",
+    show_default=True,
+    metavar="verse|totalsegmentator|FILE",
+    help="What the mask's numbers mean; a file is CSV (label,level) or JSON.",
+)
+@click.option(
+    "--fracture",
+    "fractures",
+    multiple=True,
+    metavar="LEVEL:TYPE:GRADE",
+    help="Break this level, as L1:wedge:2; types wedge, biconcave, crush, grades 1 to 3. Repeatable.",
+)
+@click.option("--share", type=float, default=None, help="Break this share of the whole vertebrae instead.")
+@click.option("--sclerosis", is_flag=True, help="With a sclerotic band under the broken endplates.")
+@click.option("--cortical-break", is_flag=True, help="With the upper front corner broken off.")
+@click.option("--seed", default=0, show_default=True, help="Everything follows from it.")
+@click.option("--patient", default=None, help="Patient id; taken from the CT's name by default.")
+def fracture(
+    ct: Path,
+    mask: Path,
+    out: Path,
+    labels: str,
+    fractures: tuple[str, ...],
+    share: float | None,
+    sclerosis: bool,
+    cortical_break: bool,
+    seed: int,
+    patient: str | None,
+) -> None:
+    """Break vertebrae of a CT, with the truth voxel by voxel, as a set in VerSe's form."""
+    from fracture_vae.cohort.fracture import fracture_ct
+
+    made = fracture_ct(
+        ct,
+        mask,
+        out,
+        labels=labels,
+        fractures=fractures,
+        share=share,
+        sclerosis=sclerosis,
+        cortical_break=cortical_break,
+        seed=seed,
+        patient_id=patient,
+    )
+    for level, broken in made.items():
+        lost = ", ".join(f"{loss:.0%} {site}" for site, loss in broken.losses._asdict().items())
+        click.echo(f"{level} {broken.parameters.type} grade {broken.parameters.grade}: height lost {lost}")
+    click.echo(f"simulated, not a patient's: {out}")
+
+
 @main.group()
 def cohort() -> None:
     """Make and look after a cohort.csv."""

@@ -32,7 +32,10 @@ class PartialFailure(Exception):
     def __init__(self, failed: Mapping[str, str], written: int) -> None:
         self.failed = dict(failed)
         self.written = written
-        told = [_UNPRINTABLE.sub(_escaped, f"{case}: {reason}") for case, reason in failed.items()]
+        told = [
+            _UNPRINTABLE.sub(_escaped, reason if reason.startswith(f"{case}:") else f"{case}: {reason}")
+            for case, reason in failed.items()
+        ]
         if len(told) == 1:
             super().__init__(f"{told[0]}; {written} other case(s) written" if written else told[0])
         else:

@@ -3,9 +3,9 @@
 import gzip
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -18,6 +18,16 @@ GOOD = np.linspace(0, 1, 16**3, dtype=np.float32).reshape(16, 16, 16)
 SINGULAR = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 ZERO = np.diag([0, 0, 0, 1.0])
 HEAD = "case_id,patient_id,level,label,fold,image"
+
+
+class Bad(NamedTuple):
+    """A bad input. ``{run}``, ``{folds}``, ``{bundle}``, ``{cohort}`` and ``{tiny}`` in a command are sound ones."""
+
+    name: str
+    make: Maker
+    command: str
+    says: tuple[str, ...]
+    status: int = 2
 
 
 def nothing(folder: Path, kit: Kit) -> None:
@@ -124,6 +134,39 @@ def scan(ct: Any = GOOD * 2000 - 1000, mask: Any = None, **header: Any) -> Maker
         if ct is not None:
             nifti(folder / "ct.nii.gz", ct, **header)
         nifti(folder / "mask.nii.gz", own if mask is None else mask)
+
+    return make
+
+
+def studied(
+    ct: str = "s/sub-a_ct.nii.gz",
+    mask: str = "s/sub-a_seg-vert_msk.nii.gz",
+    values: Any = GOOD * 2000 - 1000,
+    number: int = 20,
+    offset: float = 0.0,
+) -> Maker:
+    """A scan as VerSe names it; without a name the CT or its mask is left out, ``offset`` moves the mask (mm)."""
+
+    def make(folder: Path, kit: Kit) -> None:
+        own = np.zeros((16, 16, 16), np.uint8)
+        own[5:9, 5:9, 5:9] = number
+        if ct:
+            nifti(folder / ct, np.asarray(values, np.float32))
+        if mask:
+            affine = np.eye(4)
+            affine[0, 3] = offset
+            nifti(folder / mask, own, affine, sform_code=1)
+
+    return make
+
+
+def tabled(rows: Sequence[str], head: str = HEAD) -> Maker:
+    """A cohort of these rows, beside the images ``a.npy``, ``b.npy`` and ``c.npy``."""
+
+    def make(folder: Path, kit: Kit) -> None:
+        for seed, name in enumerate("abc"):
+            np.save(folder / f"{name}.npy", np.random.default_rng(seed).random((8, 8, 8), dtype=np.float32))
+        (folder / "cohort.csv").write_text("\n".join([head, *rows, ""]), encoding="utf-8")
 
     return make
 

@@ -1,7 +1,7 @@
 """The table of bad inputs: what is wrong, how it is made, the command, what its one line says. A row is a case."""
 # ruff: noqa: E501 - a row is a line
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from tests.bad_inputs import (
     HEAD,
     SINGULAR,
     ZERO,
+    Bad,
     Maker,
     about,
     array,
@@ -32,17 +33,7 @@ from tests.bad_inputs import (
     unsafe,
     volume,
 )
-
-
-class Bad(NamedTuple):
-    """A bad input. ``{run}``, ``{folds}``, ``{bundle}``, ``{cohort}`` and ``{tiny}`` in a command are sound ones."""
-
-    name: str
-    make: Maker
-    command: str
-    says: tuple[str, ...]
-    status: int = 2
-
+from tests.bad_study_rows import STUDY_ROWS
 
 TRAIN = "train {bundle} --cohort cohort.csv --project-dir runs {tiny}"
 TRAIN_GOOD = "train {bundle} --cohort {cohort} --project-dir runs {tiny}"
@@ -126,11 +117,6 @@ ROWS: list[Bad] = [
     Bad("import: no lists", text("d.json", "{}"), "cohort import d.json c.csv", ("d.json: no list 'training' or 'testing'",)),
     Bad("import: an item without image", text("d.json", '{"training": [{}]}'), "cohort import d.json c.csv", ("d.json: training[0]: no image; each item",)),
     Bad("import: a fold below 0", both(volume("a.nii.gz"), text("d.json", '{"training": [{"image": "a.nii.gz", "fold": -1}]}')), "cohort import d.json c.csv", ("d.json: training[0]: fold is -1",)),
-    Bad("synthetic: too few patients", nothing, "phantom out --patients 1", ("1 patients cannot fill 5 folds",)),
-    Bad("synthetic: size 0", nothing, "phantom out --size 0", ("size 0 and spacing 1.0 mm: no such crop; try 128 at 1 mm",)),
-    Bad("synthetic: no such level", nothing, "phantom out --levels X --size 16", ("level 'X' can't be simulated", "use T4")),
-    Bad("synthetic: a seed below 0", nothing, "phantom out --seed -1", ("'--seed': -1 is not in the range",)),
-    Bad("synthetic: onto a file", text("file"), "phantom file", ("file is a file; give a folder",)),
     Bad("plugins: an argument", nothing, "plugins all", ("unexpected extra argument",)),
     Bad("no such command", nothing, "trian", ("No such command 'trian'",)),
 
@@ -250,4 +236,4 @@ def _set(verb: str, command: str, settings: dict[str, Any]) -> list[Bad]:
     return [Bad(f"{verb} --set {key}", nothing, f"{command} --set '{key}'", (says,)) for key, says in settings.items()]
 
 
-BATTERY = [*ROWS, *_set("train", TRAIN_GOOD, SETTINGS), *_set("infer", INFER_GOOD, INFERENCE)]
+BATTERY = [*ROWS, *STUDY_ROWS, *_set("train", TRAIN_GOOD, SETTINGS), *_set("infer", INFER_GOOD, INFERENCE)]

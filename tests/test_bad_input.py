@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.bad_inputs import GOOD, Kit, cut, nifti
-from tests.bad_rows import BATTERY, INFER_GOOD, TRAIN_GOOD, Bad
+from tests.bad_inputs import GOOD, Bad, Kit, cut, nifti
+from tests.bad_rows import BATTERY, INFER_GOOD, TRAIN_GOOD
 
 
 def assert_told(result: Any, status: int, *parts: str) -> None:

@@ -17,6 +17,7 @@ COMMANDS = [
     [],
     ["crop"],
     ["prepare"],
+    ["fracture"],
     ["cohort"],
     ["cohort", "new"],
     ["cohort", "split"],

@@ -197,7 +197,10 @@ def crop_scan(
 
 
 def _write_crop(case: Case, geometry: CropGeometry, ct: Volume, own: NDArray[np.bool_], opening: str) -> Case:
-    """Write image and own mask of a crop; return the case with the mask's path."""
+    """Write image and own mask of a crop; return the case with the mask's path.
+
+    A sliver at the scan's border may have no voxel in a coarse crop; it then has no mask.
+    """
     affine = np.asarray(geometry.affine)
     hu = resample(ct.array, ct.affine, affine, geometry.shape, outside=geometry.hu_window[0])
     low, high = geometry.hu_window
@@ -211,7 +214,10 @@ def _write_crop(case: Case, geometry: CropGeometry, ct: Volume, own: NDArray[np.
         slope=IMAGE_STEP,
     )
     vertebra = case.image.with_name(f"{case.case_id}_label.nii.gz")
-    _write_mask(vertebra, resample_mask(own, ct.affine, affine, geometry.shape), affine, f"{opening} vertebra")
+    mask = resample_mask(own, ct.affine, affine, geometry.shape)
+    if not mask.any():
+        return case
+    _write_mask(vertebra, mask, affine, f"{opening} vertebra")
     return replace(case, vertebra_mask=vertebra)
 
 

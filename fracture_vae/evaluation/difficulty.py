@@ -75,7 +75,8 @@ class Difficulty(NamedTuple):
     Attributes:
         rows: by baseline and grade.
         chosen: by fold, the threshold (HU) and which side of it speaks for a fracture.
-        hindsight: the same, chosen on all cases at once: no threshold of the grid does better. Empty without rows.
+        hindsight: the same, chosen on all cases at once: no single threshold of the grid does better. Empty without
+            rows.
         left_out: cases without a normal one of their level in other folds, which the mean template cannot score.
     """
 

@@ -15,7 +15,8 @@ _LOCK = ".prepare.lock"
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold ``folder`` while the block runs, making it if need be, and remove what a killed run was writing there.
 
-    The system lets go of the lock when the process ends, however it ends. Where it has no such locks (Windows),
+    A folder it made and the block left empty is removed. The system lets go of the lock when the process ends, however
+    it ends. Where it has no such locks (Windows),
     nothing is held and nothing removed.
 
     Raises:
@@ -26,6 +27,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -38,3 +40,5 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+        if made and [path.name for path in folder.iterdir()] == [_LOCK]:
+            shutil.rmtree(folder)

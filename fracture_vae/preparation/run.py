@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from fracture_vae.cohort.case import Case, absolute
 from fracture_vae.cohort.earlier import carried_over
-from fracture_vae.cohort.levels import in_order
+from fracture_vae.cohort.levels import check_wanted, in_order, label_map
 from fracture_vae.cohort.manifest import check_cases, read_cohort, write_cohort
 from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.files import require_folder
@@ -75,8 +75,12 @@ class Prepared:
 
     def _next(self) -> str:
         missing = [name for name in ("label", "fold") if all(getattr(case, name) in (None, "") for case in self.cases)]
-        train = f"fracture-vae train bundles/vq3d --cohort {self.table} --fold all"
-        return f"fill {' and '.join(missing)} in {self.table.name}, then {train}" if missing else train
+        steps = {
+            "label": f"fill label (0 normal, 1 abnormal) in {self.table}",
+            "fold": f"fracture-vae cohort split {self.table} --holdout 0.2",
+            "": f"fracture-vae train bundles/vq3d --cohort {self.table} --fold all",
+        }
+        return ", then ".join(steps[name] for name in (*missing, ""))
 
     def raise_failures(self) -> None:
         """Raise `PartialFailure` where anything failed."""
@@ -115,10 +119,13 @@ def prepare(
         progress: wraps the results, whose number it is told, as tqdm does.
 
     Raises:
-        InputError: nothing found, a folder that cannot be used, a faulty table. A scan that cannot be prepared is
-            no error here: it is listed in the result.
+        InputError: nothing found, a folder that cannot be used, an unknown label map or level, a faulty table.
+        PartialFailure: no scan could be prepared and there are none from before. Where some could, the others are
+            listed in the result.
     """
     folder = _out_folder(source, out)
+    named = {} if settings.labels == AUTO else label_map(settings.labels)
+    check_wanted(settings.levels, named, settings.labels)
     found = find_scans(source, layout, map_named=settings.labels != AUTO)
     table = folder / "cohort.csv"
     earlier = read_cohort(table).cases if table.exists() else ()
@@ -142,6 +149,8 @@ def prepare(
             records |= {scan.name: record for scan in missed if (record := _current(scan, folder, settings))}
             done = [scan for scan in found.scans if scan.name in records]
             cases, findings, unusable = _write_table(table, earlier, done, records, readings, boxes)
+        if not cases:
+            raise PartialFailure(failed, 0)
         page, told = _write_page(folder, findings)
     return Prepared(
         table=table,

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fracture_vae.cohort.case import Box, Case
+from fracture_vae.cohort.boxes import SLICES, box_of, slices_of
+from fracture_vae.cohort.case import Case
 from fracture_vae.cohort.crop import crop_vertebrae
 from fracture_vae.cohort.genant import Fracture
 from fracture_vae.cohort.geometry import CropGeometry, resample_mask
@@ -115,17 +115,17 @@ def _known(case: Case, patient: PlannedPatient, phantom: Phantom) -> Case:
     """Fill in what the plan knows of a case: fold, label, fracture and weak box."""
     fracture = patient.vertebrae[case.level]
     if fracture is None:
-        return replace(case, fold=patient.fold, label=0, genant_grade=0, genant_type="", box=None)
+        whole = {name: value for name, value in case.extra.items() if name != SLICES}
+        return replace(case, fold=patient.fold, label=0, genant_grade=0, genant_type="", box=None, extra=whole)
     geometry = CropGeometry.from_json(case.crop)
     own = phantom.truth == label_of(case.level)
-    box = _box_of(resample_mask(own, phantom.affine, np.asarray(geometry.affine), geometry.shape))
-    return replace(case, fold=patient.fold, label=1, genant_grade=fracture.grade, genant_type=fracture.type, box=box)
-
-
-def _box_of(mask: NDArray[np.bool_]) -> Box | None:
-    """Return the smallest box that holds a mask, None for an empty one."""
-    if not mask.any():
-        return None
-    spans = [np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-    first, last = [int(span[0]) for span in spans], [int(span[-1]) + 1 for span in spans]
-    return Box((first[0], first[1], first[2]), (last[0], last[1], last[2]))
+    box = box_of(resample_mask(own, phantom.affine, np.asarray(geometry.affine), geometry.shape))
+    return replace(
+        case,
+        fold=patient.fold,
+        label=1,
+        genant_grade=fracture.grade,
+        genant_type=fracture.type,
+        box=box,
+        extra={**case.extra, SLICES: slices_of(box) if box else ""},
+    )

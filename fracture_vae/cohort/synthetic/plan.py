@@ -187,7 +187,14 @@ def _vertebrae(levels: Sequence[str], broken: Sequence[str], rng: np.random.Gene
 def _dealt(patients: Sequence[PlannedPatient], folds: int, seed: int) -> tuple[PlannedPatient, ...]:
     """Give patients without a fold one, as `assign_folds` deals any cohort's."""
     rows = [
-        Case(case_id=level, patient_id=patient.name, image=Path(), label=int(fracture is not None), fold=patient.fold)
+        Case(
+            case_id=f"{patient.name}_{level}",
+            patient_id=patient.name,
+            image=Path(),
+            level=level,
+            label=int(fracture is not None),
+            fold=patient.fold,
+        )
         for patient in patients
         for level, fracture in patient.vertebrae.items()
     ]

@@ -98,7 +98,7 @@ def test_the_folder_holds_the_table_and_a_folder_a_patient(tmp_path: Path, made:
     ]
     about = json.loads((tmp_path / "cohort" / "study.json").read_text(encoding="utf-8"))
     assert about["what"] == "synthetic spine, not a patient"
-    assert about["patients"]["synth000"] == {"fold": "1", "seed": 0, "vertebrae": {"L1": None}}
+    assert about["patients"]["synth000"] == {"fold": PLAN.patients[0].fold, "seed": 0, "vertebrae": {"L1": None}}
     assert about["patients"]["synth002"]["vertebrae"]["L1"] == asdict(PLAN.patients[2].fractures["L1"])
 
 
