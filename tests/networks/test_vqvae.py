@@ -11,7 +11,8 @@ from torch import nn
 
 from fracture_vae.errors import InputError
 from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer, load_state
-from fracture_vae.networks.dropout import ByteDropout
+from fracture_vae.networks.dropout import HashedDropout
+from fracture_vae.networks.folded import FoldedConvolution
 
 
 def small_net(**options: object) -> VQVAE:
@@ -49,7 +50,7 @@ def test_output_lies_in_unit_range_and_gradients_reach_every_parameter(norm: str
 
 def test_stages_are_convolution_norm_activation_dropout() -> None:
     kinds = [type(m) for m in small_net().encoder[0].modules() if not list(m.children())]
-    assert kinds == [nn.Conv3d, nn.BatchNorm3d, nn.LeakyReLU, ByteDropout]
+    assert kinds == [FoldedConvolution, nn.BatchNorm3d, nn.LeakyReLU, HashedDropout]
 
 
 def test_same_image_gets_the_codes_of_its_reconstruction_path() -> None:
@@ -95,13 +96,13 @@ def test_size_that_does_not_divide_is_named() -> None:
 def test_dropout_keeps_the_mean_and_drops_the_stated_share() -> None:
     torch.manual_seed(0)
     x = torch.ones(2, 3, 51, 50, 50).to(memory_format=torch.channels_last_3d).requires_grad_()
-    y = ByteDropout(0.1)(x)
+    y = HashedDropout(0.1)(x)
     assert (y == 0).float().mean().item() == pytest.approx(26 / 256, abs=2e-3)
     assert y.mean().item() == pytest.approx(1, abs=3e-3)
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())  # the mask of the forward, not another
-    assert torch.equal(ByteDropout(0.1).eval()(x), x)
-    assert ByteDropout(0.0)(x) is x
+    assert torch.equal(HashedDropout(0.1).eval()(x), x)
+    assert HashedDropout(0.0)(x) is x
 
 
 def test_state_round_trips_through_a_file_without_pickle(tmp_path: Path) -> None:
