@@ -121,11 +121,28 @@ def test_weights_keep_their_values_and_owner() -> None:
     assert objective.map.weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.parametrize(("switch", "last"), [("auto", True), ("channels_last", True), ("channels_first", False)])
+def test_the_memory_format_is_what_was_chosen(switch: str, last: bool) -> None:
+    acceleration = choose("cpu", "fp32", False, memory_format=switch)
+    assert acceleration.channels_last is last
+    arranged = acceleration.arrange(torch.rand(1, 2, 4, 4, 4))
+    assert arranged.is_contiguous(memory_format=torch.channels_last_3d) is last
+
+
+def test_the_line_that_is_logged_says_what_the_device_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_multiplies_bf16", lambda _: True)
+    assert str(choose("cpu", "auto", True)) == "cpu (native bf16), bf16, channels last, compiled"
+    monkeypatch.setattr(module, "_multiplies_bf16", lambda _: False)
+    expected = "cpu (no native bf16), fp32, channels first, not compiled"
+    assert str(choose("cpu", "auto", False, memory_format="channels_first")) == expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (("cpu", "fp16"), "precision 'fp16' is not one of auto, bf16, fp32"),
         (("cpu", "fp32", "maybe"), "compile 'maybe' is not one of auto, true, false"),
+        (("cpu", "fp32", False, 1.0, "nhwc"), "memory_format 'nhwc' is not one of auto, channels_last, channels_first"),
         (("gpu",), "device 'gpu' cannot be used here"),
         (("cuda:97",), "device 'cuda:97' cannot be used here"),
     ],
