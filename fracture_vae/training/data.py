@@ -188,8 +188,7 @@ class BatchLoader:
         params = draw(config, len(batch["image"]), self._draws)
         out = {"image": apply(batch["image"], params, self._noise)}
         if "valid" in batch:
-            moved = type(params)(*(p.to(self.device) for p in params))
-            out["valid"] = (resample(batch["valid"], moved) > 0.5).float()
+            out["valid"] = (resample(batch["valid"], params) > 0.5).float()
             out["image"] = out["image"] * out["valid"]
         return out
 
