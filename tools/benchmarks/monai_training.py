@@ -1,14 +1,41 @@
 """The yardstick: MONAI's VQVAE trained as its tutorials train it, on the same volumes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from monai.data import CacheDataset, DataLoader
 from monai.networks.nets import VQVAE
+from monai.transforms import Compose, RandomizableTransform
 from torch import Tensor
 
-from tools.benchmarks.study import Bundle
+from tools.benchmarks.study import Bundle, volume, write_study
+
+
+def monai_epoch(cohort: Path, project: Path, size: int, batch_size: int, device: str) -> Callable[[], None]:
+    """Return what trains one epoch (see :class:`MonaiTraining`)."""
+    return MonaiTraining(cohort, project, size, batch_size, torch.device(device)).epoch
+
+
+def monai_augmentation(project: Path, size: int, batch: int, always: bool) -> Callable[[], None]:
+    """Return what augments ``batch`` made-up volumes with the random transforms of the bundle's ``monai_data.json``.
+
+    ``always`` applies every one of them to every volume.
+    """
+    study = write_study(project / f"study-{always}", 1, 1, 16)
+    transforms = Bundle(study, project, ("monai_data.json",), size=[size] * 3, fold=1)["random"]
+    for transform in transforms if always else ():
+        for part in (transform, getattr(transform, "rand_affine", None)):
+            if isinstance(part, RandomizableTransform):
+                part.prob = 1.0
+    chain = Compose(transforms).set_random_state(0)
+    volumes = torch.from_numpy(volume(size, 0)).expand(batch, 1, size, size, size).contiguous()
+
+    def augment() -> None:
+        for one in volumes:
+            chain({"image": one})
+
+    return augment
 
 
 class MonaiTraining:
@@ -59,3 +86,5 @@ class MonaiTraining:
         self.network.train()
         for images in self.batches():
             self.step(images)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)

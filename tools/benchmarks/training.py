@@ -26,7 +26,8 @@ from ignite.engine import Engine, Events
 from fracture_vae.files import write_text
 from fracture_vae.networks import VQVAE
 from fracture_vae.training import best_device
-from tools.benchmarks.monai_training import MonaiTraining
+from tools.benchmarks.monai_training import monai_epoch
+from tools.benchmarks.neighbour import Neighbour
 from tools.benchmarks.study import Bundle, write_study
 from tools.benchmarks.timing import Timing, machine, median_of, ratio
 
@@ -78,7 +79,6 @@ class EpochClock:
     def _other(self, engine: Engine) -> None:  # noqa: ARG002
         began = time.perf_counter()
         self.other()
-        self.synchronize()
         self.theirs.append(time.perf_counter() - began)
 
 
@@ -87,10 +87,10 @@ def epochs(folder: Path, volumes: int, size: int, repeats: int, device: torch.de
     cohort = write_study(folder / "study", volumes, 1, size)
     settings: dict[str, Any] = {"device": str(device), "max_epochs": repeats + 1, "val_interval": 10**6}
     ours = Bundle(cohort, folder / "ours", compile=True, **settings)
-    monai = MonaiTraining(cohort, folder / "monai", size, ours["batch_size"], device)
-    clock = EpochClock(monai.epoch, _synchronize(device))
-    clock.attach(ours["train#trainer"])
-    ours.train()
+    with Neighbour(monai_epoch, cohort, folder / "monai", size, ours["batch_size"], str(device)) as monai:
+        clock = EpochClock(monai, _synchronize(device))
+        clock.attach(ours["train#trainer"])
+        ours.train()
     mine, theirs = (Timing(tuple(times[1:]), (0.0,)) for times in (clock.ours, clock.theirs))
     times, low, high = ratio(theirs, mine)
     steps = volumes // ours["batch_size"] * ours["batch_size"]
