@@ -25,7 +25,7 @@ from fracture_vae.files import write_text
 from tools.benchmarks.study import CONFIGS, write_study
 from tools.benchmarks.timing import machine, median_of
 
-FIRST_STEP = re.compile(rb"\| *[1-9]\d*/\d+ \[")
+FIRST_STEP = re.compile(rb"epoch [^\r]*\| *[1-9]\d*/\d+ \[")
 """The progress bar once a step is done."""
 
 

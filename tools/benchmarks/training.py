@@ -49,7 +49,8 @@ def step_flops(network: VQVAE, batch: int, size: int) -> float:
         once = 2 * a * b * 4**3 * (size / 2 ** (stage + 1)) ** 3
         total += (2 if stage == 0 else 3) * once + 3 * once  # encoder, decoder
     latent = (size / network.downsampling) ** 3
-    return batch * (total + 3 * 2 * widths[-1] * network.quantizer.dim * latent)
+    pointwise = 1 if network.quantizer.dim == widths[-1] else 2
+    return batch * (total + 3 * 2 * pointwise * widths[-1] * network.quantizer.dim * latent)
 
 
 class EpochClock:
