@@ -105,6 +105,19 @@ def test_dropout_keeps_the_mean_and_drops_the_stated_share() -> None:
     assert HashedDropout(0.0)(x) is x
 
 
+def test_what_is_dropped_tells_nothing_of_its_neighbours_or_of_the_next_step() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1, 16, 32, 32, 32)
+    first, second = (HashedDropout(0.25)(x) == 0 for _ in range(2))
+    assert first.float().mean().item() == pytest.approx(0.25, abs=3e-3)
+    pairs = [(first, second)]
+    for axis in range(1, 5):
+        length = first.shape[axis] - 1
+        pairs.append((first.narrow(axis, 0, length), first.narrow(axis, 1, length)))
+    for a, b in pairs:
+        assert (a & b).float().mean().item() == pytest.approx(0.25**2, abs=3e-3)
+
+
 def test_state_round_trips_through_a_file_without_pickle(tmp_path: Path) -> None:
     network, other = small_net().train(), small_net(norm="batch")
     network(torch.rand(2, 1, 16, 16, 16))

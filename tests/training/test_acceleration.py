@@ -49,6 +49,26 @@ def test_precision_follows_what_the_processor_multiplies(monkeypatch: pytest.Mon
         assert choose("cpu", "auto", False).precision == precision
 
 
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_precision_follows_a_gpu_s_compute_capability(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str
+) -> None:
+    monkeypatch.setattr(module, "_usable", torch.device)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    chosen = choose("cuda:0", "auto", False)
+    assert chosen.precision == precision
+    native = "native bf16" if precision == "bf16" else "no native bf16"
+    device = f"a GPU, compute capability {capability[0]}.{capability[1]}, {native}"
+    assert str(chosen) == f"cuda:0 ({device}), {precision}, channels last, not compiled"
+
+
+def test_an_apple_gpu_runs_plain_float32_with_channels_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_usable", torch.device)
+    monkeypatch.setattr(module, "can_compile", lambda _: True)
+    assert str(choose("mps")) == "mps (no native bf16), fp32, channels first, not compiled"
+
+
 @pytest.mark.parametrize(("switch", "compiled"), [(True, True), ("true", True), (False, False), ("false", False)])
 def test_a_forced_compilation_switch_holds_whatever_the_voxels(switch: Any, compiled: bool) -> None:
     assert choose("cpu", "fp32", switch, voxels=1).compile is compiled
