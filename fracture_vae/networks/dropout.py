@@ -27,7 +27,9 @@ class HashedDropout(nn.Module):
             return x
         place = torch.arange(x.numel(), dtype=torch.int32, device=x.device)
         place = place.view(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)  # laid out as channels-last x is
-        first, second = torch.randint(-(2**31), 2**31 - 1, (2,), device=x.device).to(torch.int32).unbind()
+        # sums, because a compiler that could draw them again where they are used would, for every few elements
+        seeds = torch.randint(-(2**31), 2**31 - 1, (2, 16), device=x.device).sum(1)
+        first, second = seeds.to(torch.int32).unbind()
         keep = (_mixed(_mixed(place ^ first) + second) & 255) >= self.dropped
         return torch.where(keep, x * (256 / (256 - self.dropped)), 0)
 

@@ -1,12 +1,15 @@
 """One decision on precision, memory format and compilation, by what the device does well."""
 
+import hashlib
 import logging
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +25,7 @@ PRECISIONS = ("auto", "bf16", "fp32")
 MEMORY_FORMATS = ("auto", "channels_last", "channels_first")
 COMPILE_PAYS_AFTER = 100e6
 """Voxels to train on from which ``auto`` compiles; fewer would not repay the time compilation takes."""
+_CODE_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @dataclass(frozen=True)
@@ -166,13 +170,29 @@ class Accelerated(nn.Module):
 
 
 def _prepare_process(acceleration: Acceleration) -> None:
-    """Set what holds for the whole process; compiled code is kept in the cache folder for the next run."""
+    """Set what holds for the whole process."""
     if acceleration.device.type == "cpu":
         keep_freed_memory()
     if acceleration.device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # every training batch has the same shape
     if acceleration.compile:
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+        _keep_compiled_code()
+
+
+def _keep_compiled_code() -> None:
+    """Let compiled code outlive the temporary folder, unless somebody has chosen another place for it."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir  # takes a second; plain runs do without
+
+    if os.environ.get(_CODE_CACHE, default_cache_dir()) == default_cache_dir():
+        os.environ[_CODE_CACHE] = str(cache_folder() / "compiled" / _processor())
+
+
+def _processor() -> str:
+    """Return a name for this processor's instructions: compiled code may not run on another that shares the folder."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    says = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    return f"{platform.machine()}-{hashlib.sha256(says.encode()).hexdigest()[:8]}"
 
 
 def _usable(device: str | torch.device) -> torch.device:

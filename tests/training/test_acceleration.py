@@ -1,6 +1,9 @@
 """Which precision and whether to compile, and that a compiler's failure does not stop a training."""
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,44 @@ def test_a_compilation_that_fails_is_told_and_training_goes_on(
     assert first.total.item() == second.total.item() == pytest.approx(objective(BATCH).total.item())
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == ["torch.compile failed, going on without: no compiler found"]
+
+
+@pytest.mark.parametrize("chosen", [None, "mine"])
+def test_compiled_code_is_kept_in_the_cache_folder_unless_another_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str | None
+) -> None:
+    from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
+
+    monkeypatch.setenv("FRACTURE_VAE_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / chosen) if chosen else default_cache_dir())
+    Accelerated(Objective(), choose("cpu", "fp32", True))
+    assert Path(cache_dir()).parent == (tmp_path if chosen else tmp_path / "compiled")
+
+
+BROKEN = """
+import logging
+import torch
+from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer
+from fracture_vae.objectives import VQReconstruction
+from fracture_vae.training import Accelerated, choose
+
+logging.basicConfig(format="%(message)s")
+network = VQVAE(VQVAEConfig(channels=(4,)), build_quantizer("vq", num_codes=8, dim=4))
+accelerated = Accelerated(VQReconstruction(network), choose("cpu", "fp32", True)).train()
+accelerated({"image": torch.rand(1, 1, 4, 4, 4)}).total.backward()
+assert all(parameter.grad is not None for parameter in network.parameters())
+"""
+
+
+def test_a_compiler_that_does_not_compile_is_told_and_training_goes_on(tmp_path: Path) -> None:
+    compiler = tmp_path / "g++"
+    compiler.write_text("#!/bin/sh\ncase $* in *--version*) exit 0;; esac\nexit 1\n", encoding="utf-8")
+    compiler.chmod(0o755)
+    environment = {**os.environ, "CXX": str(compiler), "FRACTURE_VAE_CACHE": str(tmp_path / "cache")}
+    environment.pop("TORCHINDUCTOR_CACHE_DIR", None)
+    done = subprocess.run([sys.executable, "-c", BROKEN], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "torch.compile failed, going on without" in done.stderr
 
 
 def test_compiled_and_plain_agree_and_evaluation_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
