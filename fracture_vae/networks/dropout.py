@@ -1,11 +1,12 @@
 """Dropout that costs little on a CPU."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class HashedDropout(nn.Module):
-    """Elementwise dropout (Srivastava et al. 2014) whose mask is a hash of each element's place and a drawn seed.
+    """Elementwise dropout (Srivastava et al. 2014) whose mask, compiled, is a hash of each element's place and a seed.
 
     ``nn.Dropout`` draws a number an element, a large part of a compiled training step on a CPU, and reads a mask
     back; integer hashing is vectorised and becomes part of the pass that makes the activation. ``probability`` is
@@ -25,13 +26,19 @@ class HashedDropout(nn.Module):
         """Drop elements of x (B, C, \\*spatial) in training; x itself in evaluation."""
         if not self.training or not self.dropped:
             return x
-        place = torch.arange(x.numel(), dtype=torch.int32, device=x.device)
-        place = place.view(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)  # laid out as channels-last x is
-        # sums, because a compiler that could draw them again where they are used would, for every few elements
-        seeds = torch.randint(-(2**31), 2**31 - 1, (2, 16), device=x.device).sum(1)
-        first, second = seeds.to(torch.int32).unbind()
-        keep = (_mixed(_mixed(place ^ first) + second) & 255) >= self.dropped
-        return torch.where(keep, x * (256 / (256 - self.dropped)), 0)
+        if not torch.compiler.is_compiling():  # then each operation of the hash would be a pass of its own
+            return F.dropout(x, self.dropped / 256)
+        return torch.where(hashed_bytes(x) >= self.dropped, x * (256 / (256 - self.dropped)), 0)
+
+
+def hashed_bytes(like: Tensor) -> Tensor:
+    """Return int32 in [0, 256), evenly distributed and drawn anew at each call, of the shape (B, C, \\*spatial)."""
+    place = torch.arange(like.numel(), dtype=torch.int32, device=like.device)
+    place = place.view(like.shape[0], *like.shape[2:], like.shape[1]).movedim(-1, 1)  # as channels-last lies
+    # sums, because a compiler that could draw them again where they are used would, for every few elements
+    seeds = torch.randint(-(2**31), 2**31 - 1, (2, 16), device=like.device).sum(1)
+    first, second = seeds.to(torch.int32).unbind()
+    return _mixed(_mixed(place ^ first) + second) & 255
 
 
 def _mixed(x: Tensor) -> Tensor:

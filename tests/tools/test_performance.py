@@ -118,6 +118,6 @@ def test_tables_are_written_between_their_marks_and_nowhere_else() -> None:
 def test_the_page_shows_what_the_benchmarks_last_wrote() -> None:
     docs = Path(__file__).resolve().parents[2] / "docs"
     files = {name: docs / f"results_{name}.json" for name in TABLES}
-    results = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+    results = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
     page = (docs / "performance.md").read_text(encoding="utf-8")
     assert filled(page, results) == page
