@@ -156,6 +156,8 @@ def sample(
 ) -> NDArray[np.float32]:
     """Interpolate ``array`` at ``transform`` of every voxel of a grid of ``shape``; beyond it the border goes on."""
     matrix, offset = transform[:3, :3], transform[:3, 3]
+    if not matrix[~np.eye(3, dtype=bool)].any():  # grids along the same axes: the same numbers, sooner
+        matrix = np.diagonal(matrix)
     return np.asarray(
         ndimage.affine_transform(array, matrix, offset, shape, np.float32, order, mode="nearest", prefilter=False)
     )

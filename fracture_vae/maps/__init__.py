@@ -2,7 +2,7 @@
 
 from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist, first
 from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Reconstructed, reconstruct_case
-from fracture_vae.maps.model import ModelFile, describe, find_bundle, find_models, load_network
+from fracture_vae.maps.model import ModelFile, as_trained, describe, find_bundle, find_models, load_network
 from fracture_vae.maps.scores import case_score
 from fracture_vae.maps.writer import MapWriter, read_scores
 
@@ -14,6 +14,7 @@ __all__ = [
     "ModelFile",
     "PaddedInferer",
     "Reconstructed",
+    "as_trained",
     "case_score",
     "datalist",
     "describe",

@@ -48,6 +48,10 @@ class CaseDataset(Dataset[LoadedCase]):
     preprocessing: Preprocessing
     score_margin: float | None = 5.0
 
+    def __post_init__(self) -> None:
+        if self.score_margin is not None and not self.score_margin >= 0:
+            raise InputError(f"score_margin {self.score_margin}: must be millimetres from 0 up, or null")
+
     def __len__(self) -> int:
         return len(self.data)
 

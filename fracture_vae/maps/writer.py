@@ -79,11 +79,13 @@ class MapWriter:
             if case_id in self.written:
                 raise InputError(f"{result.case.item['image']}: a second case called {case_id}; rename one")
             self._refuse_another(case_id, result.case.item["image"])
-            self.written[case_id] = self._write(result)
+            try:
+                self.written[case_id] = self._write(result)
+            except InputError:
+                self._forget(case_id)
+                raise
         except InputError as error:
             self.failed[f"{case_id} ({result.case.item['image']})"] = str(error)
-            if result.case.error:
-                self._forget(case_id)
         self._table()
 
     def _refuse_another(self, case_id: str, image: str) -> None:
@@ -95,7 +97,7 @@ class MapWriter:
                 raise InputError(f"{image}: {path} has a case {case_id} of {row['image']}; give another output folder")
 
     def _forget(self, case_id: str) -> None:
-        """Remove what an earlier inference left of a case that now failed: it would pass for this one's."""
+        """Remove what this or an earlier inference left of a case that failed: it would pass for the whole of it."""
         for kind in KINDS:
             for suffix in (".nii.gz", ".npy"):
                 (self.output_dir / f"{case_id}_{kind}{suffix}").unlink(missing_ok=True)
@@ -187,10 +189,13 @@ def read_scores(path: str | Path) -> list[dict[str, str]]:
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; run fracture-vae infer first")
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    missing = {"case_id", "score"} - set(reader.fieldnames or ())
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, restval="")
+            rows, columns = list(reader), reader.fieldnames or ()
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: damaged ({error}); run fracture-vae infer again, into an empty folder") from error
+    missing = {"case_id", "score"} - set(columns)
     if missing:
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a scores.csv of fracture-vae infer?")
     return rows

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from fracture_vae.cohort.geometry import CropGeometry
+from fracture_vae.cohort.holdout import guard_holdout
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.cohort.volumes import read_stored, read_volume
 from fracture_vae.errors import InputError
@@ -33,10 +34,12 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         storage: ``device``, ``memory`` or ``file`` (see :mod:`fracture_vae.training.storage`); ``auto`` is the first
             that has room.
         device: where training runs.
+        allow_holdout: read hold-out cases all the same, which is logged; without it they are refused.
 
     Raises:
-        InputError: for a volume that cannot be read, does not fit ``preprocessing``, or exceeds ``size``; for
-            crops of different spacing or HU window; for a storage that has no room.
+        InputError: for cases of the hold-out that are not allowed; for a volume that cannot be read, does not fit
+            ``preprocessing``, or exceeds ``size``; for crops of different spacing or HU window; for a storage that
+            has no room.
     """
 
     def __init__(
@@ -48,8 +51,10 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         at_least: Sequence[int] | None = None,
         storage: str = "auto",
         device: torch.device | str = "cpu",
+        allow_holdout: bool = False,
     ) -> None:
         self.data = tuple(data)
+        guard_holdout(self.data, allow_holdout)
         _require_one_grid(self.data)
 
         shapes = [read_stored(case.image).ras_shape for case in self.data]

@@ -8,6 +8,7 @@ from monai.config import KeysCollection
 from monai.data import CacheDataset
 from monai.transforms import MapTransform
 
+from fracture_vae.cohort.holdout import guard_holdout
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.errors import InputError
 from fracture_vae.transforms import Preprocessing
@@ -24,7 +25,7 @@ class DictionaryDataset(CacheDataset):
         **options: of ``CacheDataset``.
 
     Raises:
-        InputError: when no size is given, or the transforms end in another.
+        InputError: for cases of the hold-out; when no size is given, or the transforms end in another.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class DictionaryDataset(CacheDataset):
         size: Sequence[int] | None,
         **options: Any,
     ) -> None:
+        guard_holdout(data, allowed=False)
         if size is None:
             raise InputError("size is null; dictionary transforms need a size [H, W, D]")
         super().__init__([{"image": str(case.image)} for case in data], transform, **options)

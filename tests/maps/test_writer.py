@@ -121,7 +121,7 @@ def test_a_network_s_reconstruction_is_what_is_written(tiny_run: Path, tiny_coho
 
     infer(tiny_run, tmp_path, images=[str(tiny_cohort.parent / "p10.nii.gz")])
     found = find_models(tiny_run)[0]
-    network = load_network(build_network(**found.about["network"]), found.path, "cpu")
+    network = load_network(build_network(**found.about.network), found.path, "cpu")
     image = torch.from_numpy(read_volume(tiny_cohort.parent / "p10.nii.gz").array)[None, None]
     with torch.no_grad():
         expected = network(image)[0, 0].numpy()
@@ -275,3 +275,22 @@ def test_a_case_that_fails_leaves_no_map_of_an_earlier_inference(
         infer(tiny_run, tmp_path / "out", images=images)
     assert [row["case_id"] for row in read_scores(tmp_path / "out" / "scores.csv")] == ["v1"]
     assert not list((tmp_path / "out").glob("v0*"))
+
+
+def test_a_case_whose_maps_do_not_all_fit_on_the_disk_leaves_none(
+    tiny_run: Path, tmp_path: Path, blob: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fracture_vae.maps import writer
+
+    write = writer.write_map
+
+    def full(path: Path, *arguments: Any, **settings: Any) -> None:
+        if path.name == "v1_recon.nii.gz":
+            raise InputError(f"{path}: cannot be written (No space left on device)")
+        write(path, *arguments, **settings)
+
+    monkeypatch.setattr(writer, "write_map", full)
+    images = [str(blob(tmp_path / "in" / f"v{index}.nii.gz", seed=index)) for index in range(2)]
+    with pytest.raises(PartialFailure, match=r"v1_recon\.nii\.gz: cannot be written"):
+        infer(tiny_run, tmp_path / "out", images=images)
+    assert {path.name.split("_")[0] for path in (tmp_path / "out").glob("v*")} == {"v0", "v0.json"}

@@ -54,3 +54,9 @@ def test_the_size_must_be_given_and_true(
     case = Case(case_id="a", patient_id="a", image=blob(tmp_path / "a.npy"))
     with pytest.raises(InputError, match=complaint):
         DictionaryDataset([case], LoadImaged("image", ensure_channel_first=True), size, progress=False)
+
+
+def test_hold_out_cases_are_refused(tmp_path: Path, blob: Callable[..., Path]) -> None:
+    case = Case(case_id="a", patient_id="a", image=blob(tmp_path / "a.npy"), fold="test")
+    with pytest.raises(InputError, match=r"1 hold-out case\(s\)"):
+        DictionaryDataset([case], LoadImaged("image", ensure_channel_first=True), [16, 16, 16], progress=False)

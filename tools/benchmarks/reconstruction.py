@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.evaluation import patient_auroc
+from fracture_vae.evaluation.baselines import mean_template, residuals
 from fracture_vae.files import write_text
 from fracture_vae.jobs import BUNDLES, infer_cases, train_bundle
 from fracture_vae.maps import read_scores
@@ -33,7 +34,7 @@ from fracture_vae.training import BatchLoader, VolumeDataset
 from fracture_vae.training.run_folder import git_revision, versions
 from fracture_vae.transforms import AugmentConfig, Preprocessing, multiple_of
 from tools.benchmarks import monai_vqvae
-from tools.benchmarks.baselines import common_grid, mean_template, median_template, pca_reconstruction, residuals
+from tools.benchmarks.baselines import common_grid, median_template, pca_reconstruction
 from tools.benchmarks.measures import CaseErrors, Interval, case_errors, mean_interval
 from tools.benchmarks.reconstruction_data import TASKS, HeldOut, held_out, make_cohort, training_arrays
 from tools.benchmarks.timing import machine
