@@ -12,7 +12,7 @@ import torch
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases, resume_run, train_bundle
 from fracture_vae.maps.model import find_bundle, find_models
-from fracture_vae.maps.writer import read_scores
+from fracture_vae.maps.table import read_scores
 
 
 def test_a_resumed_run_s_model_still_belongs_to_its_bundle(tiny_run: Path, vq3d: Path, tmp_path: Path) -> None:

@@ -6,10 +6,8 @@ sizes, and the qform where the two forms differ and the sform is not the scanner
 these put it in one place, so that a map written beside it lies on it in all of them.
 """
 
-import gzip
 import itertools
 import math
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import IO, Any, NamedTuple, cast
 
 import nibabel as nib
 import numpy as np
+from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
@@ -37,6 +36,7 @@ _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # metre, millimetre, micron in the
 _DTYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
+_NOT_GZIP: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stubs call it an instance
 _DEFLATE_RATIO = 1032  # zlib packs no more into a byte (https://zlib.net/zlib_tech.html)
 
 
@@ -75,7 +75,7 @@ def read_header(file: Path) -> Header:
     try:
         with _opened(file) as (stream, zipped):
             header = _parsed(stream.read(544), file)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, _NOT_GZIP) as error:
         raise _unreadable(file, error) from error
     size = file.stat().st_size
     if header.offset + header.bytes > (size * _DEFLATE_RATIO if zipped else size):
@@ -99,7 +99,7 @@ def read_voxels(file: Path, header: Header) -> NDArray[np.float32]:
     try:
         with _opened(file) as (stream, _):
             content = stream.read(end + 1)
-    except (OSError, EOFError, zlib.error, MemoryError) as error:
+    except (OSError, EOFError, _NOT_GZIP, MemoryError) as error:
         raise _unreadable(file, error) from error
     if len(content) != end:
         held = "more" if len(content) > end else f"{max(len(content) - header.offset, 0)}"
@@ -128,7 +128,7 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], bool]]:
     with file.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        yield (cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if zipped else raw), zipped
+        yield (cast(IO[bytes], igzip.IGzipFile(fileobj=raw)) if zipped else raw), zipped
 
 
 def _unreadable(file: Path, error: Exception) -> InputError:

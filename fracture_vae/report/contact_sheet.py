@@ -12,7 +12,8 @@ from fracture_vae.cohort.manifest import Case, read_cohort
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
 from fracture_vae.files import replacing
-from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX, SCORES_FILE, read_scores
+from fracture_vae.maps.table import SCORES_FILE, read_scores
+from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX
 
 PLANES = ("sagittal", "coronal", "axial")
 FORMATS = (".png", ".pdf", ".svg", ".jpg")

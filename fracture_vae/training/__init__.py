@@ -5,6 +5,7 @@ from fracture_vae.training.checkpoints import Checkpoints
 from fracture_vae.training.clipping import GradientClipping
 from fracture_vae.training.codebook import CodebookInitialiser, CodebookUse
 from fracture_vae.training.data import BatchLoader, VolumeDataset
+from fracture_vae.training.dictionaries import DictionaryDataset, Preprocessd
 from fracture_vae.training.distributed import device_ids, join_processes, leave_processes, rank, world_size
 from fracture_vae.training.early_stopping import EarlyStopping
 from fracture_vae.training.learning_rate import learning_rate
@@ -34,8 +35,10 @@ __all__ = [
     "Checkpoints",
     "CodebookInitialiser",
     "CodebookUse",
+    "DictionaryDataset",
     "EarlyStopping",
     "GradientClipping",
+    "Preprocessd",
     "ProgressBar",
     "RunLog",
     "ValidationSlices",

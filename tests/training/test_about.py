@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json
-from fracture_vae.maps.writer import read_scores
+from fracture_vae.maps.table import read_scores
 from fracture_vae.report.contact_sheet import draw_contact_sheet
 from fracture_vae.training.about import FORMAT, About, read_about
 from fracture_vae.training.checkpoints import best_checkpoint
