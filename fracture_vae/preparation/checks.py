@@ -23,7 +23,7 @@ from fracture_vae.preparation.extent import field_of_view, missing_parts
 from fracture_vae.preparation.finding import Finding
 from fracture_vae.preparation.intensity import NOISE_HU, metal, noise, not_hu
 from fracture_vae.preparation.labels import apart, missing, order, pieces, stray_centroids
-from fracture_vae.preparation.side import aorta_on_right, header_contradicts, liver_on_left
+from fracture_vae.preparation.side import aorta_on_right, liver_on_left
 from fracture_vae.preparation.vertebra import measure, spacing_of
 
 SPACING_MM = 3.0
@@ -60,7 +60,6 @@ def check_scan(
     swapped = order(vertebrae)
     told.append((kinds.ORDER, swapped))
     told.append((kinds.CUT, extent.cut))
-    told.append((kinds.HEADER_SIDE, _whole(header_contradicts(ct))))
     told.append((kinds.SIDE, _whole(liver_on_left(ct, mask, vertebrae) or aorta_on_right(ct, mask, vertebrae))))
     wrong_scale = not_hu(ct.array, vertebrae)
     told.append((kinds.INTENSITY, _whole(wrong_scale)))

@@ -8,7 +8,6 @@ not looked at: effusions and collapsed lungs move it.)
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -57,18 +56,6 @@ class _Slab(NamedTuple):
     bone: NDArray[np.bool_]
     right: NDArray[np.float64]
     front: NDArray[np.float64]
-
-
-def header_contradicts(ct: Volume) -> str:
-    """Return why the header's two transforms place left and right differently, or an empty text."""
-    if not ct.stored.path.name.lower().endswith((".nii", ".nii.gz")):
-        return ""
-    header = nib.load(ct.stored.path).header
-    if not (int(header["qform_code"]) > 0 and int(header["sform_code"]) > 0):
-        return ""
-    if np.linalg.det(header.get_qform()) * np.linalg.det(header.get_sform()) > 0:
-        return ""
-    return "qform and sform are of opposite handedness, so programs disagree on left and right: repair the header"
 
 
 def liver_on_left(ct: Volume, mask: Volume, vertebrae: Sequence[Vertebra]) -> str:

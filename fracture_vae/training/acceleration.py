@@ -89,7 +89,7 @@ def choose(
     if str(compile).lower() not in switches:
         raise InputError(f"compile '{compile}' is not one of auto, true, false")
     compiled = switches[str(compile).lower()]
-    chosen = _usable(device)
+    chosen = usable(device)
     if precision == "auto":
         precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
     if compiled is None:
@@ -195,7 +195,12 @@ def _processor() -> str:
     return f"{platform.machine()}-{hashlib.sha256(says.encode()).hexdigest()[:8]}"
 
 
-def _usable(device: str | torch.device) -> torch.device:
+def usable(device: str | torch.device) -> torch.device:
+    """Return ``device``, tried.
+
+    Raises:
+        InputError: when this machine has none.
+    """
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)

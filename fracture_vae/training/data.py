@@ -15,6 +15,7 @@ from fracture_vae.cohort.holdout import guard_holdout
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.cohort.volumes import read_stored, read_volume
 from fracture_vae.errors import InputError
+from fracture_vae.training.acceleration import usable
 from fracture_vae.training.storage import DTYPE, hold
 from fracture_vae.transforms import AugmentConfig, Preprocessing, apply, draw, multiple_of
 from fracture_vae.transforms.augment import resample
@@ -59,7 +60,7 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
 
         shapes = [read_stored(case.image).ras_shape for case in self.data]
         self.size = _common_size(self.data, shapes, size, multiple, at_least)
-        self.images = hold((len(shapes), 1, *self.size), storage, torch.device(device))
+        self.images = hold((len(shapes), 1, *self.size), storage, usable(device))
         self.places = [centred(shape, self.size) for shape in shapes]
         self.padded = any(shape != tuple(self.size) for shape in shapes)
 
@@ -165,7 +166,7 @@ class BatchLoader:
             raise InputError(f"{len(dataset)} volume(s) cannot be shared among {world_size} processes")
         self.dataset = dataset
         self.batch_size = min(batch_size, share)
-        self.device = torch.device(device)
+        self.device = usable(device)
         self.shuffle = shuffle
         self.augmentation = augmentation
         self.rank = rank

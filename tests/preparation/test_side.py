@@ -3,19 +3,18 @@
 import json
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from fracture_vae.cohort.levels import choose
 from fracture_vae.cohort.phantom import simulate_spine
-from fracture_vae.cohort.phantom.anatomy import draw_patient, label_of
+from fracture_vae.cohort.phantom.anatomy import label_of
+from fracture_vae.cohort.phantom.patient import draw_patient
 from fracture_vae.cohort.volumes import Volume, read_volume, write_nifti
 from fracture_vae.preparation import kinds
 from fracture_vae.preparation.checks import check_scan
 from fracture_vae.preparation.finding import Finding
-from fracture_vae.preparation.side import header_contradicts
 
 
 def told(findings: list[Finding]) -> list[tuple[str, str]]:
@@ -25,17 +24,6 @@ def told(findings: list[Finding]) -> list[tuple[str, str]]:
 def saved(path: Path, array: NDArray[np.generic], affine: NDArray[np.float64]) -> Volume:
     write_nifti(path, array, affine, descrip="", cal_max=1)
     return read_volume(path)
-
-
-def test_a_header_with_two_opinions_on_left_and_right_is_told(tmp_path: Path) -> None:
-    ct = saved(tmp_path / "one.nii", np.arange(60.0).reshape(3, 4, 5), np.diag([2.0, 2, 2, 1]))
-    assert header_contradicts(ct) == ""
-    image = nib.load(tmp_path / "one.nii")
-    image.set_qform(np.diag([-1, 1, 1, 1]) @ image.affine, code="scanner")
-    nib.save(image, tmp_path / "two.nii")
-    two = read_volume(tmp_path / "two.nii")
-    assert "opposite handedness" in header_contradicts(two)
-    assert ("", kinds.HEADER_SIDE) in told(check_scan("p", "s", two, two, {"L1": 20}, None))
 
 
 def mirrored(volume: Volume) -> Volume:

@@ -56,7 +56,7 @@ def test_precision_follows_what_the_processor_multiplies(monkeypatch: pytest.Mon
 def test_precision_follows_a_gpu_s_compute_capability(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str
 ) -> None:
-    monkeypatch.setattr(module, "_usable", torch.device)
+    monkeypatch.setattr(module, "usable", torch.device)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
     chosen = choose("cuda:0", "auto", False)
@@ -67,7 +67,7 @@ def test_precision_follows_a_gpu_s_compute_capability(
 
 
 def test_an_apple_gpu_runs_plain_float32_with_channels_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_usable", torch.device)
+    monkeypatch.setattr(module, "usable", torch.device)
     monkeypatch.setattr(module, "can_compile", lambda _: True)
     assert str(choose("mps")) == "mps (no native bf16), fp32, channels first, not compiled"
 
