@@ -38,6 +38,8 @@ tests: install
 bench: install
 	$(BIN)/python -m tools.benchmarks.training --out docs/results_training.json
 	$(BIN)/python -m tools.benchmarks.augmentation --out docs/results_augmentation.json
+	$(BIN)/python -m tools.benchmarks.inference --out docs/results_inference.json
+	$(BIN)/python -m tools.benchmarks.inference --memory --out docs/results_inference_memory.json
 	$(BIN)/python -m tools.benchmarks.startup --out docs/results_startup.json
 	$(BIN)/python -m tools.benchmarks.precision --out docs/results_precision.json
 	$(BIN)/python -m tools.benchmarks.scaling --out docs/results_scaling.json --figure docs/images/scaling.png

@@ -82,8 +82,36 @@ def scaling(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def inference(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of inference.py."""
+    rows = []
+    for name, timing in result["timings"].items():
+        each = result["seconds_a_volume"][name]
+        rows.append((f"{name}, {result['volumes']} volumes, seconds", f"{_times(timing)}; {each:.3f} a volume"))
+        if faster := result["times_faster_than_monai"].get(name):
+            rows.append(
+                (
+                    "times faster, median [range of the rounds]",
+                    f"**{faster['median']}** [{faster['min']}, {faster['max']}]",
+                )
+            )
+    far = result["error_map_minus_fp32"]
+    rows.append(("error map against float32, one by one", f"mean {far['mean']:.2g}, largest {far['max']:.2g}"))
+    return rows
+
+
+def inference_memory(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of inference.py --memory."""
+    tenths = ", ".join(f"{value:.0f}" for value in result["resident_after_tenths_mib"])
+    return [
+        (f"resident after each tenth of {result['volumes']} volumes of {result['size'][0]}³, MiB", tenths),
+        ("growth after the second tenth, MiB", f"**{result['growth_mib']}**"),
+    ]
+
+
 TABLES: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, str]]]] = {
-    table.__name__: table for table in (training, augmentation, startup, precision, scaling)
+    table.__name__: table
+    for table in (training, augmentation, inference, inference_memory, startup, precision, scaling)
 }
 
 
