@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fracture_vae.networks import VQVAE
 from fracture_vae.training.acceleration import Acceleration
+from fracture_vae.training.allocator import return_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class CodebookInitialiser:
         if not quantizer.needs_vectors:
             return
         quantizer.initialise(self._vectors(VECTORS_PER_CODE * quantizer.num_codes))
+        return_freed_memory()
 
     @torch.no_grad()
     def _vectors(self, wanted: int) -> Tensor:

@@ -128,13 +128,15 @@ def resample(volumes: Tensor, params: AugmentParams) -> Tensor:
 
 def intensity(volumes: Tensor, params: AugmentParams, generator: torch.Generator | None = None) -> Tensor:
     """Return ``volumes`` with contrast, brightness and noise applied, clipped to [0, 1]."""
-    noisy = params.noise.nonzero()[:, 0].to(volumes.device)  # drawing noise takes longer than all the rest
+    deviations = params.noise.tolist()  # before a device has them: what is drawn depends on their values
     params = _on(volumes.device, params)
     shape = (-1, *[1] * (volumes.dim() - 1))
     changed = volumes * params.contrast.reshape(shape)
     changed.addcmul_(volumes.sign(), params.brightness.reshape(shape))  # 0 where a voxel is 0
-    noise = torch.randn((len(noisy), *volumes.shape[1:]), generator=generator, device=volumes.device)
-    changed.index_add_(0, noisy, noise.mul_(params.noise[noisy].reshape(shape)).to(volumes.dtype))
+    for volume, deviation in zip(changed, deviations, strict=True):
+        if deviation:  # drawing noise takes longer than all the rest
+            noise = torch.randn(volume.shape, generator=generator, device=volume.device)
+            volume.add_(noise, alpha=deviation)
     return changed.clamp_(0, 1)
 
 

@@ -12,9 +12,11 @@ from torch import Tensor
 from tools.benchmarks.study import Bundle, volume, write_study
 
 
-def monai_epoch(cohort: Path, project: Path, size: int, batch_size: int, device: str) -> Callable[[], None]:
+def monai_epoch(
+    cohort: Path, project: Path, size: int, batch_size: int, device: str, residual_units: int
+) -> Callable[[], None]:
     """Return what trains one epoch (see :class:`MonaiTraining`)."""
-    return MonaiTraining(cohort, project, size, batch_size, torch.device(device)).epoch
+    return MonaiTraining(cohort, project, size, batch_size, torch.device(device), residual_units).epoch
 
 
 def monai_augmentation(project: Path, size: int, batch: int, always: bool) -> Callable[[], None]:
@@ -41,12 +43,15 @@ def monai_augmentation(project: Path, size: int, batch: int, always: bool) -> Ca
 class MonaiTraining:
     """``CacheDataset`` and ``DataLoader`` over MONAI's transforms, ``VQVAE``, L1 + quantizer loss, Adam; float32.
 
-    Channels, codes and strides are the bundle's own, without residual units and dropout, which would make it slower
-    still. The transforms are those of the bundle's ``monai_data.json``, computed in the training process: workers
-    would take the cores the network needs.
+    Channels, codes and strides are the bundle's own. ``residual_units`` a stage are what MONAI's network has beside
+    them: two, as wide as the stage, in its tutorials; none makes it the bundle's own arithmetic. The transforms are
+    those of the bundle's ``monai_data.json``, computed in the training process: workers would take the cores the
+    network needs.
     """
 
-    def __init__(self, cohort: Path, project: Path, size: int, batch_size: int, device: torch.device) -> None:
+    def __init__(
+        self, cohort: Path, project: Path, size: int, batch_size: int, device: torch.device, residual_units: int
+    ) -> None:
         bundle = Bundle(cohort, project, ("monai_data.json",), size=[size] * 3, fold=1)
         self.chain = bundle["chain"].set_random_state(0)
         cases = bundle["cohort_table"].training(1)
@@ -59,7 +64,7 @@ class MonaiTraining:
             in_channels=1,
             out_channels=1,
             channels=channels,
-            num_res_layers=0,
+            num_res_layers=residual_units,
             num_res_channels=channels,
             downsample_parameters=((2, 4, 1, 1),) * len(channels),
             upsample_parameters=((2, 4, 1, 1, 0),) * len(channels),

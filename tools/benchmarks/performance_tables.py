@@ -22,14 +22,19 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def training(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Rows of training.py."""
     epoch, step = result["epoch"], result["step"]
-    low, high = epoch["times_faster_range"]
     size, threads = result["size"], result["machine"]["threads"]
     return [
         ("machine", f"{threads} threads of {result['machine']['cpu']}, PyTorch {result['torch']}"),
         ("running on", epoch["runs_on"]),
-        (f"epoch of {epoch['volumes']} volumes of {size}³, seconds", _list(epoch["fracture_vae_s"])),
-        ("the same with MONAI's VQVAE, seconds", _list(epoch["monai_s"])),
-        ("times faster, median [range of the rounds]", f"**{epoch['times_faster']}** [{low}, {high}]"),
+        (f"epoch of {epoch['volumes']} volumes of {size}³, seconds", _times(epoch["fracture_vae"])),
+        *(
+            row
+            for name, timing in epoch["monai"].items()
+            for row in (
+                (f"MONAI's VQVAE, {name}, seconds", _times(timing)),
+                ("times faster, median [range of the rounds]", "**{}** [{}, {}]".format(*epoch["times_faster"][name])),
+            )
+        ),
         (f"step of batch {step['batch']} ({step['gflop']} GFLOP), seconds", _times(step["times"]["step"])),
         ("rate of a step, GFLOP/s", f"{step['step_gflops']}"),
         ("rate of a matrix product of the same precision, GFLOP/s", f"{step['product_gflops']}"),
@@ -132,10 +137,6 @@ def filled(text: str, results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _times(timing: Mapping[str, Any]) -> str:
     return f"{timing['median_s']:.3f} [{timing['min_s']:.3f}, {timing['max_s']:.3f}], {timing['runs']} runs"
-
-
-def _list(seconds: list[float]) -> str:
-    return ", ".join(f"{value:.2f}" for value in seconds)
 
 
 @click.command(help=__doc__)

@@ -3,7 +3,8 @@
     python -m tools.benchmarks.training --out docs/results_training.json
 
 Epochs are those of the bundle's own trainer: data, augmentation, step, metrics and handlers, without validation; they
-take turns with epochs of MONAI's VQVAE of the same channels (see ``monai_training``). Steps take turns with matrix
+take turns with epochs of MONAI's VQVAE of the same channels (see ``monai_training``), as its tutorials build it and
+stripped to the bundle's own arithmetic. Steps take turns with matrix
 products of the same precision, whose rate is what a step is measured by. Memory is the largest resident size of a
 process of its own that trains for a few steps with ``--resident`` volumes held.
 """
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ from tools.benchmarks.timing import Timing, machine, median_of, ratio
 
 PRODUCT = 4096
 """Rows and columns of the matrices multiplied."""
+MONAI = {"two residual units a stage, as in its tutorials": 2, "no residual unit, the bundle's arithmetic": 0}
+"""MONAI's VQVAE that epochs are compared with: how it is told, and its residual units."""
 STUDY, EPOCHS, FOLDS = 514, 200, 5
 """The study whose training time is estimated: volumes of 128³, epochs a fold, folds."""
 STEPS_FOR_MEMORY = 4
@@ -54,13 +58,13 @@ def step_flops(network: VQVAE, batch: int, size: int) -> float:
 
 
 class EpochClock:
-    """Times each epoch of a trainer up to its last step's handlers, and after each another training's epoch."""
+    """Times each epoch of a trainer up to its last step's handlers, and after each an epoch of other trainings."""
 
-    def __init__(self, other: Callable[[], object], synchronize: Callable[[], object]) -> None:
-        self.other = other
+    def __init__(self, others: Mapping[str, Callable[[], object]], synchronize: Callable[[], object]) -> None:
+        self.others = dict(others)
         self.synchronize = synchronize
         self.ours: list[float] = []
-        self.theirs: list[float] = []
+        self.theirs: dict[str, list[float]] = {name: [] for name in others}
         self._began = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -78,34 +82,45 @@ class EpochClock:
             self.ours.append(time.perf_counter() - self._began)
 
     def _other(self, engine: Engine) -> None:  # noqa: ARG002
-        began = time.perf_counter()
-        self.other()
-        self.theirs.append(time.perf_counter() - began)
+        for name, other in self.others.items():
+            began = time.perf_counter()
+            other()
+            self.theirs[name].append(time.perf_counter() - began)
 
 
 def epochs(folder: Path, volumes: int, size: int, repeats: int, device: torch.device) -> dict[str, Any]:
-    """Time epochs of both trainings in turn; one of each comes first and does not count."""
+    """Time epochs of all trainings in turn; one of each comes first and does not count."""
     cohort = write_study(folder / "study", volumes, 1, size)
     settings: dict[str, Any] = {"device": str(device), "max_epochs": repeats + 1, "val_interval": 10**6}
     ours = Bundle(cohort, folder / "ours", compile=True, **settings)
-    with Neighbour(monai_epoch, cohort, folder / "monai", size, ours["batch_size"], str(device)) as monai:
+    with ExitStack() as stack:
+        monai = {
+            name: stack.enter_context(
+                Neighbour(monai_epoch, cohort, folder / f"monai-{units}", size, ours["batch_size"], str(device), units)
+            )
+            for name, units in MONAI.items()
+        }
         clock = EpochClock(monai, _synchronize(device))
         clock.attach(ours["train#trainer"])
         ours.train()
-    mine, theirs = (Timing(tuple(times[1:]), (0.0,)) for times in (clock.ours, clock.theirs))
-    times, low, high = ratio(theirs, mine)
+    mine = _counted(clock.ours)
+    theirs = {name: _counted(times) for name, times in clock.theirs.items()}
     steps = volumes // ours["batch_size"] * ours["batch_size"]
     per_volume = mine.median / steps
     return {
         "runs_on": str(ours["acceleration"]),
         "volumes": steps,
-        "fracture_vae_s": [round(t, 3) for t in mine.wall],
-        "monai_s": [round(t, 3) for t in theirs.wall],
-        "times_faster": round(times, 2),
-        "times_faster_range": [round(low, 2), round(high, 2)],
+        "fracture_vae": mine.record(),
+        "monai": {name: timing.record() for name, timing in theirs.items()},
+        "times_faster": {name: [round(t, 2) for t in ratio(timing, mine)] for name, timing in theirs.items()},
         "volumes_per_second": round(1 / per_volume, 2),
         "five_folds_hours": round(per_volume * STUDY * (FOLDS - 1) / FOLDS * EPOCHS * FOLDS / 3600, 1),
     }
+
+
+def _counted(times: list[float]) -> Timing:
+    """Return the times without the first, which warms up."""
+    return Timing(tuple(times[1:]), (0.0,))
 
 
 def step(size: int, repeats: int, device: torch.device, folder: Path) -> dict[str, Any]:
