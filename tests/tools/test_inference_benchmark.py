@@ -17,9 +17,9 @@ def test_the_plain_monai_way_writes_the_residual_of_its_network(tmp_path: Path, 
     affine = np.diag([1.0, 2.0, 1.5, 1.0])
     images = [blob(tmp_path / f"v{n}.nii.gz", (16, 16, 16), affine, seed=n) for n in range(2)]
     torch.manual_seed(0)
-    network = monai_vqvae.build((4, 8), 512, 8).eval()
+    network = monai_vqvae.build((4, 8), 512, 8, residual_units=2).eval()
     torch.save(network.state_dict(), tmp_path / "weights.pt")
-    write_residuals(images, tmp_path / "weights.pt", tmp_path / "out", (4, 8), "cpu", workers=0)
+    write_residuals(images, tmp_path / "weights.pt", tmp_path / "out", (4, 8), 2, "cpu", workers=0)
     for path in images:
         written = nib.load(tmp_path / "out" / path.name.replace(".nii.gz", "_error.nii.gz"))
         image = torch.from_numpy(read_volume(path).array)[None, None]

@@ -12,19 +12,26 @@ from tools.benchmarks import monai_vqvae
 
 
 def write_residuals(
-    images: Sequence[Path], weights: Path, output: Path, channels: tuple[int, ...], device: str, workers: int
+    images: Sequence[Path],
+    weights: Path,
+    output: Path,
+    channels: tuple[int, ...],
+    residual_units: int,
+    device: str,
+    workers: int,
 ) -> None:
     """Write |x - x̂| of every image to ``output``, in float32, one volume at a time.
 
     Args:
         images: volumes in [0, 1], sizes multiples of the network's downsampling.
-        weights: a state dict of :func:`monai_vqvae.build` with ``channels``, 512 codes of the last one's length.
+        weights: a state dict of :func:`monai_vqvae.build` with ``channels``, ``residual_units`` and 512 codes as
+            long as the last channel.
         output: folder for the maps.
-        channels: of the network.
+        channels, residual_units: of the network.
         device: where it runs.
         workers: processes that read.
     """
-    network = monai_vqvae.build(channels, 512, channels[-1])
+    network = monai_vqvae.build(channels, 512, channels[-1], residual_units)
     network.load_state_dict(torch.load(weights, weights_only=True))
     network = network.to(device).eval()
     before = Compose([LoadImaged(keys="image"), EnsureChannelFirstd(keys="image")])

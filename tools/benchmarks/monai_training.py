@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 from monai.data import CacheDataset, DataLoader
-from monai.networks.nets import VQVAE
 from monai.transforms import Compose, RandomizableTransform
 from torch import Tensor
 
+from tools.benchmarks import monai_vqvae
 from tools.benchmarks.study import Bundle, volume, write_study
 
 
@@ -59,19 +59,8 @@ class MonaiTraining:
         self.loader = DataLoader(dataset, batch_size=batch_size, shuffle=True, drop_last=True, num_workers=0)
         channels = tuple(bundle["channels"])
         self.device = device
-        self.network = VQVAE(
-            spatial_dims=3,
-            in_channels=1,
-            out_channels=1,
-            channels=channels,
-            num_res_layers=residual_units,
-            num_res_channels=channels,
-            downsample_parameters=((2, 4, 1, 1),) * len(channels),
-            upsample_parameters=((2, 4, 1, 1, 0),) * len(channels),
-            num_embeddings=bundle["quantizer_options"]["num_codes"],
-            embedding_dim=bundle["quantizer_options"]["dim"],
-            ddp_sync=False,
-        ).to(device)
+        options = bundle["quantizer_options"]
+        self.network = monai_vqvae.build(channels, options["num_codes"], options["dim"], residual_units).to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4)
 
     def batches(self) -> Iterator[Tensor]:

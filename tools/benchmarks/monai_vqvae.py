@@ -13,16 +13,19 @@ from torch import Tensor, nn
 from fracture_vae.maps import PaddedInferer
 from fracture_vae.training import BatchLoader
 
+RESIDUAL_UNITS = {"two residual units a stage, as in its tutorials": 2, "no residual unit, the bundle's arithmetic": 0}
+"""The networks that speed is compared with: how they are told, and their residual units."""
 
-def build(channels: tuple[int, ...], num_codes: int, dim: int) -> VQVAE:
-    """Return MONAI's VQVAE with one residual unit a level; every level halves the size."""
+
+def build(channels: tuple[int, ...], num_codes: int, dim: int, residual_units: int = 1) -> VQVAE:
+    """Return MONAI's VQVAE, every level of which halves the size and has so many residual units, as wide as itself."""
     levels = len(channels)
     return VQVAE(
         spatial_dims=3,
         in_channels=1,
         out_channels=1,
         channels=channels,
-        num_res_layers=1,
+        num_res_layers=residual_units,
         num_res_channels=channels,
         downsample_parameters=((2, 4, 1, 1),) * levels,
         upsample_parameters=((2, 4, 1, 1, 0),) * levels,

@@ -4,9 +4,9 @@
 
 Epochs are those of the bundle's own trainer: data, augmentation, step, metrics and handlers, without validation; they
 take turns with epochs of MONAI's VQVAE of the same channels (see ``monai_training``), as its tutorials build it and
-stripped to the bundle's own arithmetic. Steps take turns with matrix
-products of the same precision, whose rate is what a step is measured by. Memory is the largest resident size of a
-process of its own that trains for a few steps with ``--resident`` volumes held.
+stripped to the bundle's own arithmetic. Steps take turns with matrix products of the same precision, whose rate is
+what a step is measured by. Memory is the largest resident size of a process of its own that trains for a few steps
+with ``--resident`` volumes held: the median of ``--repeats`` processes, since what an allocator keeps differs.
 """
 
 import json
@@ -29,14 +29,13 @@ from fracture_vae.files import write_text
 from fracture_vae.networks import VQVAE
 from fracture_vae.training import best_device
 from tools.benchmarks.monai_training import monai_epoch
+from tools.benchmarks.monai_vqvae import RESIDUAL_UNITS
 from tools.benchmarks.neighbour import Neighbour
 from tools.benchmarks.study import Bundle, write_study
 from tools.benchmarks.timing import Timing, machine, median_of, ratio
 
 PRODUCT = 4096
 """Rows and columns of the matrices multiplied."""
-MONAI = {"two residual units a stage, as in its tutorials": 2, "no residual unit, the bundle's arithmetic": 0}
-"""MONAI's VQVAE that epochs are compared with: how it is told, and its residual units."""
 STUDY, EPOCHS, FOLDS = 514, 200, 5
 """The study whose training time is estimated: volumes of 128³, epochs a fold, folds."""
 STEPS_FOR_MEMORY = 4
@@ -98,7 +97,7 @@ def epochs(folder: Path, volumes: int, size: int, repeats: int, device: torch.de
             name: stack.enter_context(
                 Neighbour(monai_epoch, cohort, folder / f"monai-{units}", size, ours["batch_size"], str(device), units)
             )
-            for name, units in MONAI.items()
+            for name, units in RESIDUAL_UNITS.items()
         }
         clock = EpochClock(monai, _synchronize(device))
         clock.attach(ours["train#trainer"])
@@ -169,12 +168,12 @@ def step(size: int, repeats: int, device: torch.device, folder: Path) -> dict[st
     }
 
 
-def memory(folder: Path, size: int, resident: int, device: torch.device) -> float:
-    """Return the GB a process of its own took that held ``resident`` volumes and trained a few steps."""
+def memory(folder: Path, size: int, resident: int, repeats: int, device: torch.device) -> list[float]:
+    """Return the GB each of ``repeats`` processes took that held ``resident`` volumes and trained a few steps."""
     cohort = write_study(folder / "resident", resident, 1, size)
     command = [sys.executable, "-m", "tools.benchmarks.training", "--memory-of", str(cohort), "--device", str(device)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return round(float(done.stdout.splitlines()[-1]), 2)
+    runs = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(repeats))
+    return sorted(round(float(done.stdout.splitlines()[-1]), 2) for done in runs)
 
 
 def _train_for_memory(cohort: Path, device: torch.device) -> float:
@@ -213,7 +212,7 @@ def main(
         for key, measure in (
             ("epoch", lambda: epochs(folder, volumes, size, repeats, on)),
             ("step", lambda: step(size, repeats, on, folder)),
-            ("peak_memory_gb", lambda: memory(folder, size, resident, on)),
+            ("peak_memory_gb", lambda: memory(folder, size, resident, repeats, on)),
         ):
             result[key] = measure()
             click.echo(f"{key}: {json.dumps(result[key], indent=2)}")
