@@ -17,6 +17,7 @@ from fracture_vae.cohort.geometry import CropGeometry, centred_affine, resample,
 from fracture_vae.cohort.inputs import check_volumes, label_numbers
 from fracture_vae.cohort.levels import choose, label_map
 from fracture_vae.cohort.manifest import write_cohort
+from fracture_vae.cohort.nifti import read_header
 from fracture_vae.cohort.volumes import Volume, read_volume, stem, write_nifti
 from fracture_vae.errors import InputError
 
@@ -162,7 +163,8 @@ def crop_scan(
     all anomalies within the crop, ``<case>_truth_label.nii.gz``; the row's label is then 1 where truth and the
     vertebra's own mask overlap and 0 elsewhere, and an abnormal vertebra's row has the box of the truth that belongs
     to it (`boxes.belonging`) and its axial slices. Without truth the label stays empty (unknown). The extra column
-    ``cut_off`` is 1 where the vertebra reaches the scan's upper or lower border.
+    ``cut_off`` is 1 where the vertebra reaches the scan's upper or lower border. A simulated scan's crops say in their
+    headers that they are no patient's, as the scan's does.
 
     Args:
         ct: in HU.
@@ -175,6 +177,7 @@ def crop_scan(
     """
     cases = []
     array, numbers = vertebrae.mask.array, vertebrae.present
+    note = naming.note or _no_patients(ct)
     for level in progress(vertebrae.wanted):
         own = array == numbers[level]
         geometry = _geometry(ct, own, numbers[level], settings)
@@ -187,7 +190,7 @@ def crop_scan(
             crop=geometry.to_json(),
             extra={CUT_OFF: str(int(_cut_off(own)))},
         )
-        opening = f"{naming.note}; {level}" if naming.note else level
+        opening = f"{note}; {level}" if note else level
         case = _write_crop(case, geometry, ct, own, opening)
         if truth is not None:
             others = np.isin(array, [number for name, number in numbers.items() if name != level])
@@ -244,6 +247,14 @@ def _write_truth(
 
 def _write_mask(path: Path, mask: NDArray[np.bool_], affine: NDArray[np.float64], descrip: str) -> None:
     write_nifti(path, mask, affine, descrip=descrip, cal_max=1, dtype=np.uint8)
+
+
+def _no_patients(ct: Volume) -> str:
+    """Return what the scan's header says of not being a patient's, as simulated ones do, so that crops say it too."""
+    if not ct.stored.path.name.endswith((".nii", ".nii.gz")):
+        return ""
+    parts = read_header(ct.stored.path).description.split("; ")
+    return next((part for part in parts if "not a patient" in part), "")
 
 
 def _geometry(ct: Volume, own: NDArray[np.bool_], number: int, settings: CropSettings) -> CropGeometry:

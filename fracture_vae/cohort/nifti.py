@@ -50,6 +50,7 @@ class Header(NamedTuple):
         slope, intercept: from stored numbers to values; 1 and 0 where the header gives none.
         affine: (4, 4), voxel to world millimetres (RAS+).
         placed: False where the header has neither sform nor qform; the affine is then ITK's reading of it.
+        description: its ``descrip``.
     """
 
     shape: tuple[int, int, int]
@@ -59,6 +60,7 @@ class Header(NamedTuple):
     intercept: float
     affine: NDArray[np.float64]
     placed: bool
+    description: str
 
     @property
     def bytes(self) -> int:
@@ -150,7 +152,8 @@ def _parsed(content: bytes, file: Path) -> Header:
         raise InputError(f"{file}: vox_offset is {offset:g}, where no voxels can begin; export it again")
     affine, placed = _place(raw, shape, file)
     dtype = np.dtype(_DTYPES[code]).newbyteorder(raw.endianness)
-    return Header(shape, dtype, int(offset), *_scaling(raw, file), affine, placed)
+    description = raw["descrip"].item().decode("ascii", "replace")
+    return Header(shape, dtype, int(offset), *_scaling(raw, file), affine, placed, description)
 
 
 def _raw(content: bytes, file: Path) -> Any:

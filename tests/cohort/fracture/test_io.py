@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from fracture_vae.cohort.crop import crop_vertebrae
 from fracture_vae.cohort.fracture import fracture_ct
 from fracture_vae.cohort.genant import GRADE_LOSS
 from fracture_vae.cohort.phantom import simulate_spine
@@ -48,6 +49,19 @@ def test_files_lie_in_the_cts_grid_and_say_that_they_are_simulated(written: Path
     moved = np.asarray(nib.load(written / "sub-p1_displacement.nii.gz").dataobj)
     ct = np.asarray(nib.load(written / "sub-p1_ct.nii.gz").dataobj)
     np.testing.assert_array_equal(ct[moved == 0], np.asarray(source.dataobj)[moved == 0])
+
+
+def test_crops_of_a_simulated_scan_say_so_too_and_those_of_its_source_do_not(
+    written: Path, trunk_files: Any, tmp_path: Path
+) -> None:
+    made = {"ct_path": written / "sub-p1_ct.nii.gz", "mask_path": written / "sub-p1_seg-vert_msk.nii.gz"}
+    truth = written / "sub-p1_seg-fracture_msk.nii.gz"
+    small: Any = {"size": (16, 16, 16), "spacing": 4.0, "levels": ["L4"]}
+    (case,) = crop_vertebrae(**made, out_dir=tmp_path / "made", truth_path=truth, **small)
+    for path in (case.image, case.vertebra_mask, case.mask):
+        assert nib.load(path).header["descrip"].item().startswith(b"simulated fracture, not a patient's; L4"), path
+    (real,) = crop_vertebrae(*trunk_files, tmp_path / "real", labels="totalsegmentator", **small)
+    assert nib.load(real.image).header["descrip"].item().startswith(b"L4 CT, ")
 
 
 def test_labels_are_verses_and_the_table_has_a_row_a_level(written: Path) -> None:
