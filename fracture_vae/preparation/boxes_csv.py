@@ -77,8 +77,8 @@ def join_boxes(cases: Sequence[Case], boxes: Sequence[DrawnBox]) -> Boxed:
     """Fill box and slices of the crops the rows are about, and their label where it was unknown: 1, abnormal.
 
     A row is about the crop of its patient and level; one that names only a scan is about the vertebra with most of
-    its own mask in the box. The eight corners are mapped by the affines and the box around them is clipped to the
-    crop.
+    its own mask in the box. A box that holds nothing of its vertebra is another's, or its numbers are wrong. The eight
+    corners are mapped by the affines and the box around them is clipped to the crop.
     """
     by_id = {case.case_id: case for case in cases}
     failed: dict[str, str] = {}
@@ -106,6 +106,8 @@ def _with_box(case: Case, drawn: DrawnBox) -> Case:
     box = _in_crop(case, drawn)
     if box is None:
         raise InputError(f"its box lies outside the crop {case.case_id}; check the numbers and their space")
+    if case.vertebra_mask is not None and not _held(case, drawn):
+        raise InputError(f"its box holds nothing of the vertebra {case.case_id}; check level, numbers and their space")
     return replace(case, box=box, label=1, extra={**case.extra, SLICES: slices_of(box)})
 
 

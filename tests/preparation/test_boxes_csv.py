@@ -69,6 +69,7 @@ def test_millimetres_and_a_scan_without_level_give_the_same(tmp_path, cases):
     ("row", "said"),
     [
         ("sub-a,L1,,900,910,0,5,0,5", "its box lies outside the crop sub-a_ct_L1"),
+        ("sub-a,L1,,0,3,0,3,14,18", "holds nothing of the vertebra sub-a_ct_L1; check level"),
         (",,sub-a_ct,0,2,0,2,0,2", "holds nothing of any vertebra of sub-a_ct"),
         ("sub-a,L5,,9,14,10,15,14,18", "no crop is of 'L5'; did you mean 'L"),
         ("sub-b,L1,,9,14,10,15,14,18", "no crop is of 'sub-b'; did you mean 'sub-a'"),
