@@ -110,7 +110,9 @@ def test_an_interrupt_is_told_in_a_line_with_the_status_of_a_signal(
     monkeypatch.setattr("fracture_vae.jobs.train_bundle", interrupted)
     result = cli("train", vq3d)
     assert result.exit_code == 130
-    assert result.stderr == "Error: interrupted; what is written is whole (a training goes on with --resume RUN)\n"
+    assert (
+        result.stderr == "Error: interrupted; what is written is whole: call it again (a training with --resume RUN)\n"
+    )
 
 
 def test_plugins_lists_what_is_registered_with_its_origin(cli: Callable[..., Any]) -> None:

@@ -25,7 +25,9 @@ class _Commands(click.Group):
             raise
         except KeyboardInterrupt:
             _end_progress()
-            click.echo("Error: interrupted; what is written is whole (a training goes on with --resume RUN)", err=True)
+            click.echo(
+                "Error: interrupted; what is written is whole: call it again (a training with --resume RUN)", err=True
+            )
             ctx.exit(130)
         except Exception as error:
             known = known_cause(error) or _as_input_error(error)
