@@ -17,7 +17,7 @@ from fracture_vae.cohort.geometry import CropGeometry, centred_affine, resample,
 from fracture_vae.cohort.inputs import check_volumes, label_numbers
 from fracture_vae.cohort.levels import choose, label_map
 from fracture_vae.cohort.manifest import write_cohort
-from fracture_vae.cohort.nifti import read_header
+from fracture_vae.cohort.nifti import description
 from fracture_vae.cohort.volumes import Volume, read_volume, stem, write_nifti
 from fracture_vae.errors import InputError
 
@@ -251,9 +251,7 @@ def _write_mask(path: Path, mask: NDArray[np.bool_], affine: NDArray[np.float64]
 
 def _no_patients(ct: Volume) -> str:
     """Return what the scan's header says of not being a patient's, as simulated ones do, so that crops say it too."""
-    if not ct.stored.path.name.endswith((".nii", ".nii.gz")):
-        return ""
-    parts = read_header(ct.stored.path).description.split("; ")
+    parts = description(ct.stored.path).split("; ")
     return next((part for part in parts if "not a patient" in part), "")
 
 

@@ -88,6 +88,11 @@ def read_header(file: Path) -> Header:
     return header
 
 
+def description(file: Path) -> str:
+    """Return the ``descrip`` of a NIfTI file, such as that it is no patient's; nothing for another kind of file."""
+    return read_header(file).description if file.name.endswith((".nii", ".nii.gz")) else ""
+
+
 def read_voxels(file: Path, header: Header) -> NDArray[np.float32]:
     """Read the values (slope and intercept applied) of the file of which ``header`` is the header, along its axes.
 

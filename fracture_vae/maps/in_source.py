@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fracture_vae.cohort.geometry import CropGeometry
+from fracture_vae.cohort.nifti import description
 from fracture_vae.cohort.volumes import read_stored, read_volume, stem, write_map
 from fracture_vae.errors import InputError
 from fracture_vae.files import sha256, write_text
@@ -94,7 +95,7 @@ def _paste(folder: Path, name: str, source: str, cropped: Sequence[dict[str, Any
         dtype=np.uint8,
     )
     sidecar = {
-        "source": {"path": source, "sha256": sha256(source)},
+        "source": {"path": source, "sha256": sha256(source), "description": description(Path(source))},
         "cases": [item["case_id"] for item in cropped],
         "units": "as in the cases' own sidecars; 0 where no crop lies",
         "notice": CAVEAT,

@@ -103,6 +103,7 @@ def load_network(network: nn.Module, checkpoint: str | Path, device: torch.devic
 
 
 def describe(checkpoint: str | Path) -> dict[str, Any]:
-    """Return what is written beside every map about the model: its file, hash and what it says of itself."""
+    """Return what is written beside every map about the model: its file (links such as
+    ``latest``, which soon lead elsewhere, followed), hash and what it says of itself."""
     said = read_about(load(checkpoint), str(checkpoint))
-    return {"checkpoint": str(checkpoint), "sha256": sha256(checkpoint), **said.plain()}
+    return {"checkpoint": str(Path(checkpoint).resolve()), "sha256": sha256(checkpoint), **said.plain()}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fracture_vae import registry
+from fracture_vae.cohort.nifti import description
 from fracture_vae.cohort.volumes import Stored, write_map
 from fracture_vae.errors import InputError, PartialFailure, nearest
 from fracture_vae.files import replacing, require_folder, sha256, write_text
@@ -189,7 +190,11 @@ class MapWriter:
             "case_id": item["case_id"],
             "fold": item.get("fold", ""),
             "written": now(),
-            "source": {"path": str(stored.path), "sha256": sha256(stored.path)},
+            "source": {
+                "path": str(stored.path),
+                "sha256": sha256(stored.path),
+                "description": description(stored.path),
+            },
             "crop": json.loads(item["crop"]) if item.get("crop") else None,
             **self.about,
             "scores": {f"{self.score_name}_top": score, "top_fraction": self.top_fraction},

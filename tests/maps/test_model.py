@@ -77,8 +77,10 @@ def test_a_loaded_network_is_the_one_saved_and_in_evaluation(tiny_run: Path) -> 
 def test_what_is_said_of_a_model(tiny_run: Path, tmp_path: Path) -> None:
     last = tiny_run / "checkpoints" / "last.pt"
     said = describe(last)
-    assert said["checkpoint"] == str(last)
+    assert said["checkpoint"] == str(last.resolve())
     assert said["sha256"] == sha256(last)
+    (tmp_path / "latest").symlink_to(tiny_run)
+    assert describe(tmp_path / "latest" / "checkpoints" / "last.pt") == said
     assert said["bundle"] == "vq3d"
     with pytest.raises(InputError, match="no such checkpoint"):
         describe(tmp_path / "none.pt")

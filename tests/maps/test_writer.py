@@ -100,7 +100,9 @@ def test_npy_arrays_are_the_maps_in_ras_order(odd: Path) -> None:
 def test_the_sidecar_says_where_everything_comes_from(odd: Path, tiny_run: Path, tiny_cohort: Path) -> None:
     said = json.loads((odd / "maps" / "image.json").read_text(encoding="utf-8"))
     assert said["notice"] == "research use only"
-    assert said["source"] == {"path": str(odd / "image.nii.gz"), "sha256": sha256(odd / "image.nii.gz")}
+    source = odd / "image.nii.gz"
+    written = nib.load(source).header["descrip"].item().decode()
+    assert said["source"] == {"path": str(source), "sha256": sha256(source), "description": written}
     model = Path(said["model"]["checkpoint"])
     assert model.parent == tiny_run / "checkpoints"
     assert said["model"]["sha256"] == sha256(model)
