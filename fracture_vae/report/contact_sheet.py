@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -16,6 +17,8 @@ from fracture_vae.maps.table import SCORES_FILE, read_scores
 from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX
 
 PLANES = ("sagittal", "coronal", "axial")
+SIDES = ("AP", "RL", "RL")
+"""The patient's sides at the left and the right of each plane."""
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
 MOST_CASES = 200
 """Lines of the longest sheet: matplotlib draws no picture of more than 65,535 pixels."""
@@ -23,7 +26,7 @@ COLUMNS = ("image", "reconstruction", "error", "truth")
 
 
 class _Shown(NamedTuple):
-    """What one case shows: volumes in RAS order, and where the planes cut."""
+    """What one case shows: volumes in RAS order, where the planes cut, and whether a mask vouches for the sides."""
 
     title: str
     image: NDArray[np.float32]
@@ -31,6 +34,7 @@ class _Shown(NamedTuple):
     error: NDArray[np.float32]
     truth: NDArray[np.bool_] | None
     centre: tuple[int, int, int]
+    sided: bool
 
 
 def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | None = None, cases: int = 6) -> Path:
@@ -39,6 +43,7 @@ def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | N
     Planes cut through the vertebral body where the cohort has vertebra masks, else through the middle; truth may
     also lie in a vertebra's neighbours. Sagittal and coronal planes are drawn with superior up and the patient's
     front, respectively right, on the left; axial planes as seen from the feet, front up, the patient's right left.
+    The sides are lettered where there is a vertebra mask.
 
     Args:
         maps: a folder an inference wrote.
@@ -131,7 +136,7 @@ def _load(folder: Path, row: dict[str, str], case: Case | None) -> _Shown:
     name = {"0": "normal", "1": "abnormal", "": "unknown"}[_label(row)]
     title = f"{row['case_id']}  {name}  score {float(row['score']):.3f}"
     i, j, k = (size // 2 for size in image.shape) if own is None else _body(own)
-    return _Shown(title, image, reconstruction, volume("error"), truth, (i, j, k))
+    return _Shown(title, image, reconstruction, volume("error"), truth, (i, j, k), own is not None)
 
 
 def _mask(path: Path | None) -> NDArray[np.bool_] | None:
@@ -144,19 +149,26 @@ def _body(own: NDArray[np.bool_]) -> tuple[int, int, int]:
     return int(np.median(voxels[:, 0])), int(np.percentile(voxels[:, 1], 70)), int(np.median(voxels[:, 2]))
 
 
-def _draw(axes: object, case: _Shown, column: str, plane: int) -> None:
-    """Draw one panel; ``axes`` are matplotlib's."""
-    show = axes.imshow  # type: ignore[attr-defined]
+def _draw(axes: Axes, case: _Shown, column: str, plane: int) -> None:
+    """Draw one panel."""
+    show = axes.imshow
     image = _plane(case.image, plane, case.centre)
     if column in ("image", "reconstruction"):
         source = image if column == "image" else _plane(case.reconstruction, plane, case.centre)
         show(source, cmap="gray", vmin=0, vmax=0.5)
+        if case.sided and column == "image":
+            for x, side in zip((0.05, 0.95), SIDES[plane], strict=True):
+                _letter(axes, x, side)
     elif column == "error":
         show(_plane(case.error, plane, case.centre), cmap="inferno", vmin=0, vmax=DISPLAY_MAX)
     else:
         show(image, cmap="gray", vmin=0, vmax=0.5)
         if case.truth is not None and case.truth.any():
-            axes.contour(_plane(case.truth, plane, case.centre), [0.5], colors="red", linewidths=1)  # type: ignore[attr-defined]
+            axes.contour(_plane(case.truth, plane, case.centre), [0.5], colors="red", linewidths=1)
+
+
+def _letter(axes: Axes, x: float, side: str) -> None:
+    axes.text(x, 0.97, side, color="white", fontsize=7, ha="center", va="top", transform=axes.transAxes)
 
 
 def _plane(volume: NDArray[np.generic], plane: int, centre: tuple[int, int, int]) -> NDArray[np.generic]:

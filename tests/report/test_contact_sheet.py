@@ -11,7 +11,7 @@ from PIL import Image
 
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases
-from fracture_vae.report.contact_sheet import _chosen, _plane, draw_contact_sheet
+from fracture_vae.report.contact_sheet import SIDES, _chosen, _plane, draw_contact_sheet
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,15 @@ def test_planes_are_drawn_as_radiologists_look_at_them() -> None:
     assert _plane(right, 2, centre)[:, 0].all(), "axial: the patient's right is on the left"
     assert _plane(front, 2, centre)[0].all(), "axial: the front is up"
     assert _plane(volume, 0, centre).shape == (7, 6)
+
+
+def test_the_letters_name_the_sides_that_lie_there() -> None:
+    x, y, _ = np.indices((5, 6, 7))
+    for plane, (left, right) in enumerate(SIDES):
+        for letter, column in ((left, 0), (right, -1)):
+            ramp = {"R": x, "L": -x, "A": y, "P": -y}[letter]  # RAS: grows to the side the letter names
+            drawn = _plane(ramp, plane, (2, 3, 3))
+            assert (drawn[:, column] == drawn.max()).all(), (plane, letter)
 
 
 def test_tensorboard_s_slices_look_the_same_way() -> None:
