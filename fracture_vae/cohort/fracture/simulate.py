@@ -1,7 +1,7 @@
 """Breaks vertebrae of a CT: draws a fracture, finds the collapse that measures as asked, and renders what follows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +47,7 @@ class Simulation(NamedTuple):
         ct: (H, W, D) float32, HU; bit-identical to the given one where nothing moved.
         labels: (H, W, D) uint8, the vertebrae's new places.
         truth: (H, W, D) bool, where a body differs from its healthy self: lost or gained volume, packed bone,
-            a slipped corner. Neighbours that settled are not marked.
+            a slipped corner. Neighbours that settled are not marked, not even where they reach into what was the body.
         displacement: (H, W, D) float32, mm between a voxel and where its tissue came from, neighbours included.
         fractures: from foot to head.
     """
@@ -86,6 +86,7 @@ def break_vertebrae(
     smooth = ndimage.gaussian_filter(ct, _SMOOTH / spacing)
     state = _State(ct, smooth, labels.copy(), affine)
     made = [state.fracture(number, fractures[number], names[number]) for number in order]
+    made = [replace(one, truth=one.truth & np.isin(state.labels, (0, one.number))) for one in made]
     return Simulation(
         state.rendered(np.random.default_rng(seed)),
         state.labels,

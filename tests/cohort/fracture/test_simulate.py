@@ -90,6 +90,12 @@ def test_neighbours_keep_their_shape(verse: Scan) -> None:
     assert moved[2] < 0.2
 
 
+@pytest.mark.parametrize("grade", [2, 3])
+def test_no_neighbour_that_settled_is_in_the_truth(verse: Scan, grade: int) -> None:
+    made = verse.broken(L3, "crush", grade)
+    assert np.unique(made.labels[made.truth]).tolist() == [0, L3]
+
+
 def test_truth_lies_in_or_beside_the_broken_body(wedged: Simulation, verse: Scan) -> None:
     body = verse.body(L3)
     truth = wedged.fractures[0].truth
