@@ -148,6 +148,7 @@ ROWS: list[Bad] = [
     Bad("train: a fold in letters", nothing, "train {bundle} --fold two", ("fold 'two': give a number, or all",)),
     Bad("train: no overlay", nothing, "train {bundle} --config none.json", ("none.json: no such config file",)),
     Bad("train: an overlay that is none", text("o.json"), "train {bundle} --config o.json", ("o.json: does not parse",)),
+    Bad("train: an overlay that is a list", text("o.json", "[1]"), "train {bundle} --config o.json", ("o.json: holds no keys with values; write an object",)),
     Bad("train: a setting without value", nothing, "train {bundle} --set fold", ("'fold' is not KEY=VALUE",)),
     Bad("train: onto a file", text("file"), "train {bundle} --cohort {cohort} --project-dir file {tiny}", ("file is a file; give a folder",)),
     Bad("infer: onto a file", text("file"), "infer --model {run} --cohort {cohort} --output file", ("file is a file; give a folder",)),
