@@ -114,6 +114,7 @@ ROWS: list[Bad] = [
     Bad("export: no table", nothing, "cohort export none.csv d.json", ("none.csv: cannot be read",)),
     Bad("export: into a folder that is a file", text("file"), "cohort export {cohort} file/d.json", ("file/d.json: cannot be written",)),
     Bad("import: no JSON", text("d.json"), "cohort import d.json c.csv", ("d.json: not a JSON file; give a MONAI datalist",)),
+    Bad("import: nested without end", text("d.json", "[" * 100000), "cohort import d.json c.csv", ("d.json: not a JSON file; give a MONAI datalist",)),
     Bad("import: no lists", text("d.json", "{}"), "cohort import d.json c.csv", ("d.json: no list 'training' or 'testing'",)),
     Bad("import: an item without image", text("d.json", '{"training": [{}]}'), "cohort import d.json c.csv", ("d.json: training[0]: no image; each item",)),
     Bad("import: a fold below 0", both(volume("a.nii.gz"), text("d.json", '{"training": [{"image": "a.nii.gz", "fold": -1}]}')), "cohort import d.json c.csv", ("d.json: training[0]: fold is -1",)),

@@ -96,6 +96,8 @@ STUDY_ROWS = [
     Bad("split: a patient in two folds", folds("f.csv", "patient_id,fold\na,1\na,2\n"), f"{SPLIT} --folds-file f.csv", ("f.csv: row 3 puts patient 'a' in fold 2, row 2 in fold 1; keep one",)),
     Bad("split: folds of no known kind", folds("f.json", "{}"), f"{SPLIT} --folds-file f.json", ("f.json: neither a MONAI datalist", "splits_final.json")),
     Bad("split: folds nested without end", folds("f.json", "[" * 100000), f"{SPLIT} --folds-file f.json", ("f.json: not a JSON file; give",)),
+    Bad("split: a lock nested without end", folds("cohort.holdout.json", "[" * 100000), SPLIT, ("cohort.holdout.json: not a hold-out lock, or damaged; restore it",)),
+    Bad("labels: a map nested without end", both(studied(), text("m.json", "[" * 100000)), f"{PREPARE} --labels m.json", ("m.json: not a JSON file; write an object",)),
     Bad("split: given folds against the table's", folds("f.csv", "patient_id,fold\na,2\n"), f"{SPLIT} --folds-file f.csv", ("f.csv: row 2 puts patient 'a' in fold 2", "use --reassign")),
     Bad("split: trained and validated on", folds("f.json", '[{"train":["a"],"val":["a"]}]'), f"{SPLIT} --folds-file f.json", ("f.json: [0] both trains and validates on 'a'; keep one",)),
     Bad("split: a patient spelt twice", TWO_SPELLINGS, f"{SPLIT} --folds 2", ("rows 2, 3 spell one patient_id in 2 ways ('p' and 'P'); spell it alike",)),
