@@ -77,15 +77,20 @@ def load(config_files: Sequence[Path]) -> dict[str, Any]:
     """Return the merged content of ``config_files``, as MONAI merges them.
 
     Raises:
-        InputError: for a file that is missing or does not parse.
+        InputError: for a file that is missing, does not parse or holds no object.
     """
     parser = ConfigParser()
     for file in config_files:
         if not file.is_file():
             raise InputError(f"{file}: no such config file")
     try:
+        for file in config_files:
+            if not isinstance(ConfigParser.load_config_file(file), Mapping):
+                raise InputError(f'{file}: holds no keys with values; write an object, such as {{"batch_size": 2}}')
         parser.read_config(list(config_files))
-    except (json.JSONDecodeError, ValueError) as error:
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{', '.join(map(str, config_files))}: does not parse: {error}") from error
     config = dict(parser.config)
     config.pop("_meta_", None)

@@ -54,7 +54,7 @@ def from_datalist(path: str | os.PathLike[str]) -> tuple[Case, ...]:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not a JSON file; give a MONAI datalist") from error
     if not isinstance(content, dict) or not any(isinstance(content.get(key), list) for key in ("training", "testing")):
         raise InputError(f"{file}: no list 'training' or 'testing'; give a MONAI datalist")

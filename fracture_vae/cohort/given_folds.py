@@ -77,7 +77,7 @@ def _entries(file: Path) -> Iterator[_Entry]:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not a JSON file; give a MONAI datalist or nnU-Net's splits_final.json") from error
     if isinstance(content, list) and content and all(isinstance(c, Mapping) and "val" in c for c in content):
         yield from _nnunet(file, content)

@@ -66,7 +66,7 @@ def read_lock(table: str | os.PathLike[str]) -> Lock | None:
         return Lock(path, patients, str(content["locked"]), int(content["seed"]), str(content["version"]))
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a hold-out lock, or damaged; restore it from a copy") from error
 
 

@@ -132,7 +132,7 @@ def _expand(part: str) -> Sequence[str]:
 def _json_pairs(file: Path) -> list[tuple[str, str]]:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: not a JSON file; write an object as {{'20': 'L1'}}") from error
     if not isinstance(content, dict):
         raise InputError(f"{file}: not a JSON object; write it as {{'20': 'L1'}}")

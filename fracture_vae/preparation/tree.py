@@ -27,7 +27,8 @@ def walk(source: str | os.PathLike[str]) -> tuple[Folder, ...]:
     folders, and with them macOS's ``._name`` files, are passed over.
 
     Raises:
-        InputError: no such folder, or one that may not be read.
+        InputError: no such folder, or one that may not be read; a volume that is a pipe or a device, which would
+            be waited for without end, or whose path is no UTF-8, so that no table could name it.
     """
     root = absolute(source)
     if not root.is_dir():
@@ -43,6 +44,8 @@ def walk(source: str | os.PathLike[str]) -> tuple[Folder, ...]:
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         files = tuple(Path(place) / name for name in sorted(names) if not name.startswith("."))
         volumes = tuple(file for file in files if file.name.lower().endswith(VOLUMES))
+        for volume in volumes:
+            _require_readable(volume)
         folders.append(Folder(Path(place), files, volumes))
     return tuple(folders)
 
@@ -51,6 +54,15 @@ def listed(paths: Sequence[Path], root: Path) -> str:
     """Return paths relative to ``root`` for a message, the first three."""
     shown = ", ".join(os.path.relpath(path, root) for path in paths[:3])
     return shown + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+
+
+def _require_readable(volume: Path) -> None:
+    if volume.exists() and not volume.is_file():
+        raise InputError(f"{volume}: a pipe or device, not a file; remove it or copy the volume there")
+    try:
+        str(volume).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"{volume}: its path is not UTF-8; rename it") from error
 
 
 def _unreadable(error: OSError) -> None:

@@ -25,7 +25,8 @@ PHANTOM_VERSION = 2
 TYPE_SHARES = {"wedge": 0.6, "biconcave": 0.25, "crush": 0.15}
 """How often each type is drawn: mostly wedges, as in surveys of osteoporotic fractures; set by hand."""
 _GRADES = (1, 2, 3)
-_PATIENT_SEEDS = 100_003  # patients of two plans share a seed only where plan seeds are this far apart
+MOST_PATIENTS = 100_003
+"""Of a study: a patient's seed is the study's times this plus its number, so no two studies share a patient."""
 
 
 class PlannedPatient(NamedTuple):
@@ -101,6 +102,9 @@ class SyntheticCohort:
             raise InputError(f"{self.patients} patients cannot fill {self.folds} folds; need 2 ≤ folds ≤ patients")
         if self.holdout < 0 or not self.levels:
             raise InputError("a synthetic cohort needs at least one level and no negative hold-out")
+        if self.patients + self.holdout > MOST_PATIENTS:
+            count = self.patients + self.holdout
+            raise InputError(f"{count} patients are more than seeds keep apart; ask for at most {MOST_PATIENTS}")
         for level in self.levels:
             if level not in ASKABLE:
                 raise InputError(f"level '{level}' can't be simulated{nearest(level, ASKABLE)}; use T4 … T12, L1 … L5")
@@ -173,7 +177,7 @@ def _check_grid(size: int, spacing: float, seed: int) -> None:
 
 
 def _patient(name: str, fold: str, seed: int, index: int, vertebrae: Mapping[str, Fracture | None]) -> PlannedPatient:
-    return PlannedPatient(name, fold, seed * _PATIENT_SEEDS + index, vertebrae)
+    return PlannedPatient(name, fold, seed * MOST_PATIENTS + index, vertebrae)
 
 
 def _vertebrae(levels: Sequence[str], broken: Sequence[str], rng: np.random.Generator) -> dict[str, Fracture | None]:
