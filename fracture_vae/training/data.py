@@ -174,7 +174,6 @@ class BatchLoader:
         self._share = share
         self._epochs = torch.Generator().manual_seed(seed)
         self._draws = torch.Generator()
-        self._noise = torch.Generator(self.device)
 
     def __len__(self) -> int:
         return self._share // self.batch_size if self.shuffle else -(-self._share // self.batch_size)
@@ -182,9 +181,7 @@ class BatchLoader:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         count = len(self.dataset)
         order = torch.randperm(count, generator=self._epochs) if self.shuffle else torch.arange(count)
-        seed = int(torch.randint(2**48, (), generator=self._epochs)) + self.rank
-        self._draws.manual_seed(seed)
-        self._noise.manual_seed(seed)
+        self._draws.manual_seed(int(torch.randint(2**48, (), generator=self._epochs)) + self.rank)
         mine = order[self.rank :: self.world_size].tolist()
         for step in range(len(self)):
             batch = self.dataset.batch(mine[step * self.batch_size : (step + 1) * self.batch_size], self.device)
@@ -192,7 +189,7 @@ class BatchLoader:
 
     def _augmented(self, batch: Mapping[str, Tensor], config: AugmentConfig) -> dict[str, Tensor]:
         params = draw(config, len(batch["image"]), self._draws)
-        out = {"image": apply(batch["image"], params, self._noise)}
+        out = {"image": apply(batch["image"], params)}
         if "valid" in batch:
             out["valid"] = (resample(batch["valid"], params) > 0.5).float()
             out["image"] = out["image"] * out["valid"]

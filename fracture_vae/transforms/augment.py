@@ -1,13 +1,14 @@
 """Augmentation of a whole batch on the training device, as one separable resample and a pointwise pass.
 
 Flip, rotation about z, translation in xy and scaling map z to z alone and (x, y) to (x, y) alone, so a 3D
-resample is the product of a 2D one with z as channels and a 1D one along z, which avoids the (B, H, W, D, 3)
-grid and the eight-corner gather of a 3D one. Drawing the parameters and applying them are separate, so any
-augmentation can be recorded and replayed. There is no front-back flip: the spine has a front.
+resample is the product of a 2D one, whose every point is a whole column of voxels, and a 1D one along z, which
+avoids the (B, H, W, D, 3) grid and the eight-corner gather of a 3D one. Drawing the parameters and applying them
+are separate, so any augmentation can be recorded and replayed. There is no front-back flip: the spine has a front.
 """
 
 import math
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fracture_vae.errors import InputError
+
+NOISE_PLACES = 2**20
+"""Places where a sample's noise may begin in the table it is read from."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class AugmentParams(NamedTuple):
     shift_y: Tensor
     scale: Tensor  # magnification
     noise: Tensor  # standard deviation
+    noise_place: Tensor  # int64, 0 to NOISE_PLACES - 1
     brightness: Tensor  # offset
     contrast: Tensor  # gain
 
@@ -97,18 +102,19 @@ def draw(config: AugmentConfig, batch: int, generator: torch.Generator) -> Augme
         shift_y=torch.where(moved, uniform(-shift, shift), 0.0),
         scale=chosen(config.scale_prob, uniform(config.scale_min, config.scale_max), 1.0),
         noise=chosen(config.noise_prob, uniform(0.0, config.noise_std), 0.0),
+        noise_place=torch.randint(NOISE_PLACES, (batch,), generator=generator),
         brightness=chosen(config.brightness_prob, uniform(-config.brightness, config.brightness), 0.0),
         contrast=chosen(config.contrast_prob, uniform(1 - config.contrast, 1 + config.contrast), 1.0),
     )
 
 
-def apply(volumes: Tensor, params: AugmentParams, generator: torch.Generator | None = None) -> Tensor:
-    """Return augmented volumes, (B, 1, H, W, D) in [0, 1] in and out; ``generator`` draws the noise.
+def apply(volumes: Tensor, params: AugmentParams) -> Tensor:
+    """Return augmented volumes, (B, 1, H, W, D) in [0, 1] in and out.
 
     Voxels that come from outside the volume are 0. Brightness and contrast leave voxels at exactly 0 alone
     (air below the window and padding), and the result is clipped to [0, 1].
     """
-    return intensity(resample(volumes, params), params, generator)
+    return intensity(resample(volumes, params), params)
 
 
 def resample(volumes: Tensor, params: AugmentParams) -> Tensor:
@@ -118,51 +124,76 @@ def resample(volumes: Tensor, params: AugmentParams) -> Tensor:
     """
     params = _on(volumes.device, params)
     batch, _, height, width, depth = volumes.shape
-    slices = volumes[:, 0].permute(0, 3, 1, 2)  # (B, D, H, W): z as channels
-    grid = _xy_grid(params, height, width)
-    slices = F.grid_sample(slices, grid.to(slices.dtype), "bilinear", "zeros", align_corners=False)
-    weights = _z_weights(params.scale, depth).to(slices.dtype)
-    columns = slices.reshape(batch, depth, height * width).transpose(1, 2)
-    return torch.bmm(columns, weights.transpose(1, 2)).reshape(batch, 1, height, width, depth)
+    index, weight = _corners(params, height, width)
+    columns = F.embedding_bag(
+        index, volumes.reshape(-1, depth), mode="sum", per_sample_weights=weight.to(volumes.dtype)
+    )
+    weights = _z_weights(params.scale, depth).to(volumes.dtype)
+    return torch.bmm(columns.reshape(batch, -1, depth), weights.transpose(1, 2)).reshape(volumes.shape)
 
 
-def intensity(volumes: Tensor, params: AugmentParams, generator: torch.Generator | None = None) -> Tensor:
-    """Return ``volumes`` with contrast, brightness and noise applied, clipped to [0, 1]."""
-    deviations = params.noise.tolist()  # before a device has them: what is drawn depends on their values
+def intensity(volumes: Tensor, params: AugmentParams) -> Tensor:
+    """Return ``volumes`` with contrast, brightness and noise applied, clipped to [0, 1].
+
+    Noise is read from one table of normal numbers, from each sample's own place on: drawing as many anew takes longer
+    than everything else here.
+    """
+    noisy = [(i, *pair) for i, pair in enumerate(zip(params.noise.tolist(), params.noise_place.tolist(), strict=True))]
     params = _on(volumes.device, params)
     shape = (-1, *[1] * (volumes.dim() - 1))
     changed = volumes * params.contrast.reshape(shape)
     changed.addcmul_(volumes.sign(), params.brightness.reshape(shape))  # 0 where a voxel is 0
-    for volume, deviation in zip(changed, deviations, strict=True):
-        if deviation:  # drawing noise takes longer than all the rest
-            noise = torch.randn(volume.shape, generator=generator, device=volume.device)
-            volume.add_(noise, alpha=deviation)
+    for sample, deviation, place in noisy:
+        if deviation:
+            changed[sample].add_(normals(volumes[sample].shape, place, volumes.device), alpha=deviation)
     return changed.clamp_(0, 1)
+
+
+def normals(shape: torch.Size, place: int, device: torch.device) -> Tensor:
+    """Return the table's standard normal numbers from ``place`` on, in this shape."""
+    count = math.prod(shape)
+    return _normal_table(count + NOISE_PLACES, device)[place : place + count].view(shape)
+
+
+@lru_cache(maxsize=1)
+def _normal_table(count: int, device: torch.device) -> Tensor:
+    return torch.randn(count, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _on(device: torch.device, params: AugmentParams) -> AugmentParams:
     return AugmentParams(*(p.to(device) for p in params))
 
 
-def _xy_grid(params: AugmentParams, height: int, width: int) -> Tensor:
-    """Return the (B, H, W, 2) sampling grid of the in-plane part, in grid_sample's normalised (y, x) order.
+def _corners(params: AugmentParams, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return the four columns that each column of the output lies between, and what each counts.
 
-    Rotation acts on voxels, so for H ≠ W the normalised off-diagonal terms carry the aspect ratio.
+    Both are (B * H * W, 4): an int64 index into the batch's B * H * W columns, and its weight in the in-plane part
+    of the resample, 0 for a column outside the volume.
     """
+    device = params.angle.device
     cos, sin = torch.cos(params.angle) / params.scale, torch.sin(params.angle) / params.scale
     mirror = 1.0 - 2.0 * params.flip.to(cos.dtype)
+    cos, sin, mirror = (value[:, None, None] for value in (cos, sin, mirror))
+    middle_x, middle_y = (height - 1) / 2, (width - 1) / 2
+    x = (torch.arange(height, device=device) - middle_x - height * params.shift_x[:, None])[:, :, None]
+    y = (torch.arange(width, device=device) - middle_y - width * params.shift_y[:, None])[:, None, :]
     # source = flip · R(-angle) · (target - shift) / scale; x runs along H, y along W
-    xx, xy = mirror * cos, mirror * sin * (width / height)
-    yx, yy = -sin * (height / width), cos
-    tx, ty = 2 * params.shift_x, 2 * params.shift_y
-    theta = torch.stack(
-        [
-            torch.stack([yy, yx, -(yy * ty + yx * tx)], dim=-1),
-            torch.stack([xy, xx, -(xy * ty + xx * tx)], dim=-1),
-        ],
-        dim=1,
-    )
-    return F.affine_grid(theta, [theta.shape[0], 1, height, width], align_corners=False)
+    source_x = mirror * (cos * x + sin * y) + middle_x
+    source_y = cos * y - sin * x + middle_y
+    first = torch.arange(len(params.angle), device=device)[:, None, None, None] * (height * width)
+    step = torch.tensor([0, 1], device=device)
+    at_x, weight_x = _neighbours(source_x, step.repeat_interleave(2), height)
+    at_y, weight_y = _neighbours(source_y, step.repeat(2), width)
+    return (first + at_x * width + at_y).reshape(-1, 4), (weight_x * weight_y).reshape(-1, 4)
+
+
+def _neighbours(source: Tensor, step: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    r"""Return the voxels (\*source, 4) at ``step`` (4,) from the one below each ``source``, and their linear weights."""
+    below = source.floor()
+    at = below[..., None] + step
+    weight = 1 - (source[..., None] - at).abs()
+    inside = (at >= 0) & (at < size)
+    return at.clamp(0, size - 1).long(), weight * inside
 
 
 def _z_weights(scale: Tensor, depth: int) -> Tensor:

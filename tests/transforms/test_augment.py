@@ -9,11 +9,11 @@ from monai.transforms import Affine, Compose, RandAffined, RandFlipd, RandScaleI
 
 from fracture_vae.errors import InputError
 from fracture_vae.transforms import AugmentConfig, AugmentParams, apply, draw
-from fracture_vae.transforms.augment import resample
+from fracture_vae.transforms.augment import NOISE_PLACES, normals, resample
 
 
 def params(flip=False, angle=0.0, shift_x=0.0, shift_y=0.0, scale=1.0, noise=0.0, brightness=0.0, contrast=1.0):
-    values = (angle, shift_x, shift_y, scale, noise, brightness, contrast)
+    values = (angle, shift_x, shift_y, scale, noise, 0, brightness, contrast)
     return AugmentParams(torch.tensor([flip]), *(torch.tensor([v]) for v in values))
 
 
@@ -82,7 +82,7 @@ def monai_chain(one: AugmentParams, shape: tuple[int, ...]) -> Compose:
 
     ``RandAffined`` maps output to input as R(θ) · (s · p + t), ours as R(-angle) · (p - shift) / scale.
     """
-    flip, angle, shift_x, shift_y, scale, _, brightness, contrast = (value.item() for value in one)
+    flip, angle, shift_x, shift_y, scale, _, _, brightness, contrast = (value.item() for value in one)
     return Compose(
         [
             RandFlipd("image", prob=float(flip), spatial_axis=0),
@@ -106,16 +106,14 @@ def test_a_batch_equals_monais_chain_of_random_transforms_sample_by_sample(seed)
     shape = (20, 24, 16)
     volumes = torch.cat([smooth_volume(shape, seed + i) for i in range(3)])
     drawn = draw(AugmentConfig(), 3, torch.Generator().manual_seed(seed))
-    ours = apply(volumes, drawn, torch.Generator().manual_seed(seed))
-    noisy = drawn.noise.nonzero()[:, 0].tolist()
-    noise = torch.zeros_like(volumes)
-    noise[noisy] = torch.randn((len(noisy), 1, *shape), generator=torch.Generator().manual_seed(seed))
+    ours = apply(volumes, drawn)
     for index, volume in enumerate(volumes):
         one = AugmentParams(*(value[index] for value in drawn))
         moved = resample(volume[None], AugmentParams(*(value[None] for value in one)))[0]
         theirs = monai_chain(one, shape)({"image": volume})["image"].as_tensor()
         theirs = torch.where(moved > 0, theirs, 0)  # MONAI's shift brightens air and padding too
-        expected = (theirs + noise[index] * one.noise).clamp(0, 1)
+        noise = normals(volume.shape, int(one.noise_place), volume.device)
+        expected = (theirs + noise * one.noise).clamp(0, 1)
         edge = (moved > 0) & (moved < 1e-3)  # where rounding decides whether a voxel is padding
         torch.testing.assert_close(ours[index][~edge], expected[~edge], atol=3e-4, rtol=0)
 
@@ -130,8 +128,19 @@ def test_brightness_and_contrast_leave_the_empty_background_at_zero():
 
 def test_noise_has_the_standard_deviation_asked_for():
     volume = torch.full((1, 1, 32, 32, 32), 0.5)
-    out = apply(volume, params(noise=0.02), torch.Generator().manual_seed(0))
+    out = apply(volume, params(noise=0.02))
     assert (out - volume).std().item() == pytest.approx(0.02, rel=0.03)
+
+
+def test_noise_is_normal_and_white_wherever_it_is_read():
+    for place in (0, 12345, NOISE_PLACES - 1):
+        noise = normals(torch.Size((48, 48, 48)), place, torch.device("cpu"))
+        assert abs(noise.mean()) < 0.02
+        assert noise.std().item() == pytest.approx(1, rel=0.02)
+        assert (noise.abs() > 2).float().mean().item() == pytest.approx(0.0455, rel=0.1)
+        spectrum = torch.fft.fftn(noise).abs()[1:24, 1:24, 1:24] ** 2 / noise.numel()
+        assert spectrum.mean().item() == pytest.approx(1, rel=0.05)
+        assert spectrum[:8].mean().item() == pytest.approx(spectrum[15:].mean().item(), rel=0.1)
 
 
 def test_each_sample_has_its_own_parameters_and_a_seed_repeats_them():

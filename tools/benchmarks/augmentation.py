@@ -32,10 +32,10 @@ def augmentation(size: int, batch: int, device: torch.device, always: bool) -> C
     if always:
         config = replace(config, **{f.name: 1.0 for f in fields(config) if f.name.endswith("_prob")})
     volumes = torch.from_numpy(volume(size, 0)).expand(batch, 1, size, size, size).contiguous().to(device)
-    parameters, noise = torch.Generator().manual_seed(0), torch.Generator(device).manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
 
     def augment() -> None:
-        apply(volumes, draw(config, batch, parameters), noise)
+        apply(volumes, draw(config, batch, generator))
         if device.type == "cuda":
             torch.cuda.synchronize()
 
