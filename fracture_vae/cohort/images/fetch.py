@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def fetch_images(dataset: DataSet, folder: Path, source: Path | None = None) -> 
         InputError: a file that is nowhere to be had, or whose content is not the authors'. What was verified stays.
     """
     require_folder(folder)
-    missing = [file for file in dataset.files if not _is_sound(folder / file.name, file)]
+    missing = _unsound(dataset.files, folder)
     if not missing:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def fetch_images(dataset: DataSet, folder: Path, source: Path | None = None) -> 
         if not source.is_dir():
             raise InputError(f"{source}: no such folder; give the one that holds {dataset.title}'s files")
         _take(source, missing, folder)
-        if lacking := [file.name for file in missing if not (folder / file.name).is_file()]:
+        if lacking := [file.name for file in _unsound(missing, folder)]:
             raise InputError(f"{source}: has no {lacking[0]} (or {lacking[0]}.gz); give {dataset.title}'s own files")
         return folder
     tried: list[str] = []
@@ -56,7 +56,7 @@ def fetch_images(dataset: DataSet, folder: Path, source: Path | None = None) -> 
             way(missing, folder)
         except (InputError, OSError, subprocess.SubprocessError, urllib.error.URLError) as error:
             tried.append(f"{name} ({' '.join(str(error).split())[:120]})")
-        missing = [file for file in missing if not (folder / file.name).is_file()]
+        missing = _unsound(missing, folder)
         if not missing:
             return folder
     raise InputError(
@@ -143,5 +143,11 @@ def _keep(content: bytes, file: DataFile, folder: Path, where: str) -> None:
         temporary.write_bytes(content)
 
 
-def _is_sound(path: Path, file: DataFile) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+def _unsound(files: Sequence[DataFile], folder: Path) -> list[DataFile]:
+    """Return the files that ``folder`` lacks or holds with another content."""
+    return [
+        file
+        for file in files
+        if not (folder / file.name).is_file()
+        or hashlib.sha256((folder / file.name).read_bytes()).hexdigest() != file.sha256
+    ]

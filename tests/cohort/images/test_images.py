@@ -1,5 +1,6 @@
 """Public image sets: formats by hand, content against SHA-256, and clear words when there is nothing."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -47,13 +48,14 @@ def test_idx_round_trips(shape: list[int], seed: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=60))
 def test_other_bytes_are_refused_in_one_line(content: bytes) -> None:
-    try:
-        array = parse_idx(content, "file")
-    except InputError as error:
-        assert str(error).startswith("file: ")
-        assert "\n" not in str(error)
-    else:
-        assert idx(array) == content
+    sound = None
+    with contextlib.suppress(InputError):
+        sound = parse_idx(content, "file")
+    if sound is not None:
+        assert idx(sound) == content
+        return
+    with pytest.raises(InputError, match=r"^file: [^\n]*$"):
+        parse_idx(content, "file")
 
 
 def test_files_are_taken_from_a_folder_zipped_or_not_and_read(tmp_path: Path) -> None:
@@ -81,14 +83,15 @@ def test_another_file_under_the_name_is_refused_and_not_kept(tmp_path: Path) -> 
 
 def test_a_damaged_file_is_fetched_again_and_a_sound_one_kept(tmp_path: Path) -> None:
     dataset, contents = small()
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
     for name, content in contents.items():
-        (tmp_path / name).write_bytes(content)
-    out = tmp_path / "out"
-    fetch_images(dataset, out, tmp_path)
+        (source / name).write_bytes(content)
+    fetch_images(dataset, out, source)
     first, second = (out / file.name for file in dataset.files[:2])
     first.write_bytes(b"damaged")
     kept = second.stat().st_mtime_ns
-    fetch_images(dataset, out, tmp_path)
+    fetch_images(dataset, out, source)
     assert first.read_bytes() == contents[first.name]
     assert second.stat().st_mtime_ns == kept
 
