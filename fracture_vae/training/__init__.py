@@ -3,12 +3,17 @@
 from fracture_vae.training.acceleration import Accelerated, Acceleration, best_device, choose
 from fracture_vae.training.checkpoints import Checkpoints
 from fracture_vae.training.clipping import GradientClipping
+from fracture_vae.training.collapse import LatentWatch
+from fracture_vae.training.curves import RunCurves
 from fracture_vae.training.codebook import CodebookInitialiser, CodebookUse
 from fracture_vae.training.data import BatchLoader, VolumeDataset
 from fracture_vae.training.distributed import device_ids, join_processes, leave_processes, rank, world_size
 from fracture_vae.training.early_stopping import EarlyStopping
+from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.learning_rate import learning_rate
 from fracture_vae.training.metrics import key_metric, lower_is_better, mean_terms, prepare_batch, total_loss
+from fracture_vae.training.objective_schedule import KLPlan, kl_control
+from fracture_vae.training.pictures import RunPictures
 from fracture_vae.training.progress import ProgressBar
 from fracture_vae.training.run_folder import run_folder, write_meta
 from fracture_vae.training.run_log import RunLog
@@ -25,6 +30,7 @@ from fracture_vae.training.session import (
     voxels_seen,
 )
 from fracture_vae.training.slices import ValidationSlices
+from fracture_vae.training.study import about_study_model, announce_study, open_study, write_study_meta
 from fracture_vae.training.tracking import require_tracking, track
 
 __all__ = [
@@ -36,12 +42,19 @@ __all__ = [
     "CodebookUse",
     "EarlyStopping",
     "GradientClipping",
+    "ImageDataset",
+    "KLPlan",
+    "LatentWatch",
     "ProgressBar",
+    "RunCurves",
     "RunLog",
+    "RunPictures",
     "ValidationSlices",
     "VolumeDataset",
     "about_model",
+    "about_study_model",
     "announce",
+    "announce_study",
     "best_device",
     "build_optimizer",
     "choose",
@@ -49,12 +62,14 @@ __all__ = [
     "finish",
     "join_processes",
     "key_metric",
+    "kl_control",
     "learning_rate",
     "leave_processes",
     "load_checkpoint",
     "lower_is_better",
     "mean_terms",
     "named",
+    "open_study",
     "prepare_batch",
     "rank",
     "require_counts",
@@ -67,4 +82,5 @@ __all__ = [
     "voxels_seen",
     "world_size",
     "write_meta",
+    "write_study_meta",
 ]

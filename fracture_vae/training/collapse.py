@@ -33,22 +33,29 @@ class LatentWatch:
         loader: the validation's batches.
         acceleration: how the encoder runs.
         run_log: owns the TensorBoard writer.
+        evaluator: the validation engine.
     """
 
     def __init__(
-        self, network: VAE, loader: Iterable[dict[str, Tensor]], acceleration: Acceleration, run_log: RunLog
+        self,
+        network: VAE,
+        loader: Iterable[dict[str, Tensor]],
+        acceleration: Acceleration,
+        run_log: RunLog,
+        evaluator: Engine,
     ) -> None:
         self.network = network
         self.loader = loader
         self.acceleration = acceleration
         self.run_log = run_log
+        self.evaluator = evaluator
         self._warned = False
 
     def attach(self, engine: Engine) -> None:
-        """Register with the evaluator."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        """Register with a trainer."""
+        self.evaluator.add_event_handler(Events.EPOCH_COMPLETED, self, engine)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: Engine, trainer: Engine) -> None:
         """Measure, log and, the first time it is due, warn."""
         use = latent_use(self._posteriors())
         kl = use.kl_by_dimension
@@ -59,7 +66,7 @@ class LatentWatch:
             use.active_units, len(kl), kl.sum(), kl.min(), kl.median(), kl.max(), use.mutual_information,
         )  # fmt: skip
         if self.run_log.writer is not None:
-            self.run_log.writer.add_histogram("val/kl_by_dimension", kl.cpu(), len(self.run_log.rows) + 1)
+            self.run_log.writer.add_histogram("val/kl_by_dimension", kl.cpu(), trainer.state.epoch)
         self._warn(float(kl.sum()), use.active_units)
 
     def _warn(self, kl: float, active: int) -> None:

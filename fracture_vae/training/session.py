@@ -26,7 +26,7 @@ from fracture_vae.transforms import Preprocessing
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_FORMAT = 1
-PLACES = ("bundle_root", "project_dir", "group", "run_name", "run_dir", "resume", "cohort")
+PLACES = ("bundle_root", "project_dir", "group", "run_name", "run_dir", "resume", "cohort", "data_dir")
 """Settings that say where things are and do not shape a model; ``config_sha256`` leaves them out."""
 
 
@@ -83,11 +83,23 @@ def about_model(
     fold: int,
     size: Sequence[int],
 ) -> dict[str, Any]:
-    """Return what a checkpoint says of itself.
+    """Return what a checkpoint of a cohort says of itself.
 
     Enough to rebuild the network, to repeat preprocessing and padding, and to know which patients it has seen
     (``trained_on``, as pseudonyms) without naming them.
     """
+    return {
+        **about_network(bundle_root, config, network),
+        "preprocessing": asdict(preprocessing),
+        "size": list(size),
+        "cohort_sha256": sha256(cohort.path),
+        "trained_on": sorted({pseudonym(case.patient_id) for case in cohort.training(fold)}),
+        "fold": fold,
+    }
+
+
+def about_network(bundle_root: str, config: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
+    """Return what a checkpoint says of its bundle, its settings and its network, whatever the data."""
     metadata_file = Path(bundle_root) / "configs" / "metadata.json"
     metadata = json.loads(metadata_file.read_text(encoding="utf-8")) if metadata_file.is_file() else {}
     shaping = {key: value for key, value in config.items() if key not in PLACES}
@@ -96,12 +108,7 @@ def about_model(
         "bundle": metadata.get("name", Path(bundle_root).name),
         "bundle_version": metadata.get("version", ""),
         "network": getattr(network, "definition", None),
-        "preprocessing": asdict(preprocessing),
-        "size": list(size),
         "config_sha256": hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest(),
-        "cohort_sha256": sha256(cohort.path),
-        "trained_on": sorted({pseudonym(case.patient_id) for case in cohort.training(fold)}),
-        "fold": fold,
     }
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fracture_vae.errors import InputError, nearest
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -93,3 +95,14 @@ _ALL = (
 )
 
 DATASETS: Mapping[str, DataSet] = {dataset.name: dataset for dataset in _ALL}
+
+
+def find_dataset(name: str) -> DataSet:
+    """Return the data set called ``name``.
+
+    Raises:
+        InputError: when there is none, with those there are.
+    """
+    if name not in DATASETS:
+        raise InputError(f"data set '{name}' is not one of {', '.join(DATASETS)}{nearest(name, DATASETS)}")
+    return DATASETS[name]

@@ -9,9 +9,15 @@ from numpy.typing import NDArray
 
 from fracture_vae.cohort.images.catalog import DATASETS, DataSet
 from fracture_vae.cohort.images.formats import parse_idx, read_bytes, read_cifar
+from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.errors import InputError, nearest
 
 logger = logging.getLogger(__name__)
+
+def images_folder() -> Path:
+    """Return where ``fracture-vae data`` puts data sets: ``images`` in the package's cache folder."""
+    return cache_folder() / "images"
+
 
 DIGITS = "digits"
 """scikit-learn's 1797 digits of 8 × 8, which come with it."""
