@@ -1,4 +1,5 @@
-# make demo: see it work.  make test: lint, types and tests.  Both install into .venv first.
+# make demo: see it work.  make test: lint, types and tests.  make bench: measure how fast it is, on an idle machine, and
+# write docs/performance.md's tables anew.  All install into .venv first.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +7,7 @@ BIN := $(VENV)/bin
 CONSTRAINED := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO ?= demo
 
-.PHONY: demo test lint types tests install clean
+.PHONY: demo test lint types tests bench install clean
 
 install: $(VENV)/installed
 
@@ -33,6 +34,16 @@ types: install
 
 tests: install
 	$(BIN)/python -m pytest -n 2
+
+bench: install
+	$(BIN)/python -m tools.benchmarks.training --out docs/results_training.json
+	$(BIN)/python -m tools.benchmarks.augmentation --out docs/results_augmentation.json
+	$(BIN)/python -m tools.benchmarks.inference --out docs/results_inference.json
+	$(BIN)/python -m tools.benchmarks.inference --memory --out docs/results_inference_memory.json
+	$(BIN)/python -m tools.benchmarks.startup --out docs/results_startup.json
+	$(BIN)/python -m tools.benchmarks.precision --out docs/results_precision.json
+	$(BIN)/python -m tools.benchmarks.scaling --out docs/results_scaling.json --figure docs/images/scaling.png
+	$(BIN)/python -m tools.benchmarks.performance_tables
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,9 +9,12 @@ this package's own commands call. A bundle evaluates what depends on them in its
 import inspect
 import json
 import sys
+import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from traceback import walk_tb
 from types import FunctionType, TracebackType
 from typing import Any, NamedTuple
 
@@ -27,6 +30,10 @@ _OWN_ARGUMENTS = {"workflow_name", "config_file", "args_file", "run_id", "init_i
     for name, parameter in inspect.signature(ConfigWorkflow.__init__).parameters.items()
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD
 }
+
+_NONE = "$None"
+"""How MONAI is told an override that is None, which it would pass over; as an expression it is taken."""
+_RESOLVE = ReferenceResolver._resolve_one_item.__code__
 
 
 class Invocation(NamedTuple):
@@ -60,10 +67,10 @@ def bundle_root() -> str:
 
 def start() -> None:
     """First thing a bundle does: refuse unknown overrides, and show bad input as one line with status 2."""
-    sys.excepthook = _one_line
-    started = invocation()
-    if started is not None:
-        check_overrides(load(started.config_files), started.overrides)
+    started = invocation() or Invocation((), {})
+    config = load(started.config_files) if started.config_files else {}
+    sys.excepthook = partial(_one_line, config, started.overrides)
+    check_overrides(config, started.overrides)
 
 
 def load(config_files: Sequence[Path]) -> dict[str, Any]:
@@ -93,16 +100,65 @@ def resolved_config() -> dict[str, Any]:
 
 
 def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Require that every override names a key that ``config`` has.
+    """Require that every override names a key that ``config`` has, and is of the kind of its value there.
+
+    None and expressions may stand for anything, and may be replaced by anything; a switch may be ``auto`` as well.
 
     Raises:
-        InputError: for the first that does not, with the nearest key.
+        InputError: for the first that does not, with the nearest key or the value it has.
     """
-    for override in overrides:
-        _check_key(config, override)
+    for override, value in overrides.items():
+        own = _value(config, override)
+        kind = _kind(own)
+        if kind is not None and value is not None and not _is_expression(value) and not kind.holds(value):
+            raise InputError(f"override --{override}: {value!r} is not {kind.name}; the config has {_brief(own)}")
 
 
-def _check_key(config: Any, override: str) -> None:
+class _Kind(NamedTuple):
+    """A kind of value: what it is called, and whether a value is of it."""
+
+    name: str
+    holds: Callable[[Any], bool]
+
+
+def _kind(own: Any) -> _Kind | None:
+    if own is None or _is_expression(own):
+        return None
+    if isinstance(own, bool):
+        return _Kind("True or False", lambda value: isinstance(value, bool) or value == "auto")
+    if _is_number(own):
+        return _Kind("a number", _is_number)
+    if isinstance(own, str):
+        return _Kind("text", lambda value: isinstance(value, str) or (own == "auto" and isinstance(value, bool)))
+    if isinstance(own, Mapping):
+        return _Kind("a section with keys of its own", lambda value: isinstance(value, Mapping))
+    if own and all(map(_is_number, own)):
+        return _Kind("a list of numbers", lambda value: _is_list(value) and all(map(_is_number, value)))
+    return _Kind("a list", _is_list)
+
+
+def _is_expression(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("$", "@", "%"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _told(value: Any) -> str:
+    return "null" if value == _NONE else repr(value)
+
+
+def _brief(value: Any) -> str:
+    return textwrap.shorten(json.dumps(value, default=str), 60, placeholder=" …")
+
+
+def _value(config: Any, override: str) -> Any:
+    """Return what the config has at the id an override names."""
     keys = ReferenceResolver.split_id(override)
     for depth, key in enumerate(keys):
         if isinstance(config, Mapping):
@@ -116,6 +172,42 @@ def _check_key(config: Any, override: str) -> None:
             hint = nearest("#".join(keys[: depth + 1]), ["#".join([*parents, name]) for name in known])
             raise InputError(f"override --{override}: the config has no key '{'#'.join(keys[: depth + 1])}'{hint}")
         config = config[key] if isinstance(config, Mapping) else config[int(key)]
+    return config
+
+
+def settings_at_fault(error: BaseException, config: Mapping[str, Any], overrides: Mapping[str, Any]) -> str | None:
+    """Return one line on the overrides that made MONAI fail at a part of the config, or None where none did.
+
+    They are those that the part refers to, or the nearest ones behind what it refers to. An error of a running
+    training or inference is no setting's.
+    """
+    frames = [frame for frame, _ in walk_tb(error.__traceback__) if frame.f_code is _RESOLVE]
+    root = error
+    while root.__cause__ is not None:  # MONAI wraps what its configs raise, once a level
+        root = root.__cause__
+        frames = [frame for frame, _ in walk_tb(root.__traceback__) if frame.f_code is _RESOLVE] or frames
+    reason = (str(root).strip().splitlines() or [type(root).__name__])[0]
+    given = {ReferenceResolver.normalize_id(key): key for key in overrides}
+    parts = {ReferenceResolver.normalize_id(frames[-1].f_locals["id"])} if frames else set()
+    seen: set[str] = set()
+    while parts:
+        if blamed := [key for id_, key in given.items() if any(f"{id_}::".startswith(f"{part}::") for part in parts)]:
+            named = ", ".join(f"{key}={_told(overrides[key])}" for key in blamed)
+            return f"{named}: cannot be used ({reason}); see _help_ in the config for what it may be"
+        seen |= parts
+        parts = {ref for part in parts for ref in _references(config, part)} - seen
+    return None
+
+
+def _references(config: Mapping[str, Any], part: str) -> set[str]:
+    try:
+        content = _value(config, part)
+    except InputError:
+        return set()
+    items = ReferenceResolver.iter_subconfigs(part, content) if isinstance(content, Mapping | list) else []
+    values = [content, *(value for _, _, value in items)]
+    found = {ref for value in values if isinstance(value, str) for ref in ReferenceResolver.match_refs_pattern(value)}
+    return set() if any(isinstance(value, str) and value.endswith(".run()") for value in values) else found
 
 
 def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any]) -> None:
@@ -126,9 +218,9 @@ def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any])
             of the errors MONAI wraps it in.
         PartialFailure: likewise.
     """
-    check_overrides(load(config_files), overrides)
-    # MONAI passes over an override that is None; as an expression it is taken
-    overrides = {key: "$None" if value is None else value for key, value in overrides.items()}
+    config = load(config_files)
+    check_overrides(config, overrides)
+    overrides = {key: _NONE if value is None else value for key, value in overrides.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
         try:
@@ -137,15 +229,11 @@ def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any])
             workflow.finalize()
         except Exception as error:
             known = known_cause(error)
-            if known is None and isinstance(error.__cause__, TypeError | ValueError):
-                raise InputError(f"the bundle's settings do not fit: {_first_line(error.__cause__)}") from error
-            if known is None:
-                raise
-            raise known from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+            if known is not None:
+                raise known from None
+            if (fault := settings_at_fault(error, config, overrides)) is not None:
+                raise InputError(fault) from error
+            raise
 
 
 def _workflow() -> ConfigWorkflow:
@@ -163,8 +251,16 @@ def _locals_of(function: FunctionType) -> dict[str, Any] | None:
     return None if frame is None else inspect.getargvalues(frame).locals
 
 
-def _one_line(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+def _one_line(
+    config: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
+) -> None:
     known = known_cause(error)
+    if known is None and (fault := settings_at_fault(error, config, overrides)) is not None:
+        known = InputError(fault)
     if known is None:
         sys.__excepthook__(kind, error, traceback)
         return

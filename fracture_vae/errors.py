@@ -1,15 +1,24 @@
 """What a user meets when something is wrong with what they gave."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
+
+LONGEST = 1000
+"""Characters of the longest message."""
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class InputError(ValueError):
     """Something the user gave is wrong.
 
-    The message is one line that says what is wrong, where (file, row or key) and what to do about it.
+    The message is one line that says what is wrong, where (file, row or key) and what to do about it; line breaks
+    and control characters in what it quotes are shown as escapes, and what is too long to read is cut in its middle.
     The command line prints it without a traceback and exits with status 2.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_shortened(_UNPRINTABLE.sub(_escaped, message)))
 
 
 class PartialFailure(Exception):
@@ -23,7 +32,10 @@ class PartialFailure(Exception):
     def __init__(self, failed: Mapping[str, str], written: int) -> None:
         self.failed = dict(failed)
         self.written = written
-        told = [f"{case}: {reason}" for case, reason in failed.items()]
+        told = [
+            _UNPRINTABLE.sub(_escaped, reason if reason.startswith(f"{case}:") else f"{case}: {reason}")
+            for case, reason in failed.items()
+        ]
         if len(told) == 1:
             super().__init__(f"{told[0]}; {written} other case(s) written" if written else told[0])
         else:
@@ -48,3 +60,12 @@ def known_cause(error: BaseException | None) -> InputError | PartialFailure | No
 def exit_status(error: InputError | PartialFailure) -> int:
     """Return the process's exit status for ``error``: 2 for bad input, 1 where some cases of many failed."""
     return 2 if isinstance(error, InputError) or not error.written else 1
+
+
+def _escaped(match: "re.Match[str]") -> str:
+    return match.group().encode("unicode_escape").decode("ascii")
+
+
+def _shortened(message: str) -> str:
+    half = LONGEST // 2
+    return message if len(message) <= LONGEST else f"{message[:half]} … {message[-half:]}"

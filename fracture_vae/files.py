@@ -1,11 +1,13 @@
 """Files written whole or not at all, and content hashes."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fracture_vae.errors import InputError
 
@@ -16,22 +18,47 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary name ends in the target's own name, so that writers which look at the suffix
     (``.nii.gz``, ``.csv``) behave as for the target. On an exception it is removed and ``path`` is untouched.
+
+    Raises:
+        InputError: when the folder or the file cannot be written, for want of space or permission.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as folder:
-        temporary = Path(folder) / target.name
-        yield temporary
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    _fsync_folder(target.parent)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as folder:
+            temporary = Path(folder) / target.name
+            yield temporary
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        _fsync_folder(target.parent)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        raise InputError(f"{target}: cannot be written ({error.strerror}); free the place or give another") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the JSON object a file of this package's own holds.
+
+    Raises:
+        InputError: when it cannot be read, or is none.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: damaged, it is not JSON; restore the file") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: damaged, it holds no JSON object; restore the file")
+    return content
 
 
 def require_folder(path: str | os.PathLike[str]) -> None:

@@ -1,9 +1,7 @@
 """Training and inference as jobs: which configs of which bundle run, with which overrides."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +9,12 @@ from fracture_vae import bundle as bundles
 from fracture_vae.cohort.manifest import read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure, nearest
+from fracture_vae.files import read_json
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
 from fracture_vae.training.checkpoints import FOLDER, LAST
 from fracture_vae.training.run_folder import META_FILE, RESOLVED_CONFIG, discard_empty, new_run
-from fracture_vae.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -177,16 +175,13 @@ def _refuse_second_model(
 
 
 def _as_trained(model: ModelFile) -> dict[str, Any]:
-    said = model.about.get("preprocessing", {})
-    overrides = {field.name: said[field.name] for field in fields(Preprocessing) if field.name in said}
-    if model.about.get("network"):
-        overrides["network_def"] = {"_target_": "fracture_vae.networks.build_network", **model.about["network"]}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in overrides.items()}
+    definition = model.about.network
+    return {"network_def": {"_target_": "fracture_vae.networks.build_network", **definition}} if definition else {}
 
 
 def _items(config: Mapping[str, Any], model: ModelFile) -> list[dict[str, Any]]:
     keys = ("dataset_dir", "cohort", "images", "split", "fold")
-    return datalist(**{key: config[key] for key in keys}, model=model.about)
+    return datalist(**{key: config[key] for key in keys}, model=model.about.plain())
 
 
 def variant_config(bundle: Path, name: str) -> Path:
@@ -211,4 +206,4 @@ def _config(bundle: Path, name: str) -> Path:
 
 def _finished(run: Path) -> bool:
     meta = run / META_FILE
-    return meta.is_file() and "finished" in json.loads(meta.read_text(encoding="utf-8"))
+    return meta.is_file() and "finished" in read_json(meta)

@@ -94,7 +94,32 @@ def test_nested_overrides_overlays_and_any_current_folder_work_alike(
     "key", ["a", "train", "train#trainer#max_epochs", "train::trainer::max_epochs", "train#handlers#1#y"]
 )
 def test_what_the_config_has_can_be_overridden(key: str) -> None:
-    bundle.check_overrides(CONFIG, {key: 0})
+    bundle.check_overrides(CONFIG, {key: None})
+
+
+KINDS = {"number": 1, "switch": True, "either": "auto", "word": "a", "numbers": [1, 2], "list": [], "section": {"a": 1},
+         "free": None, "expression": "$1"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("number", 0.5), ("switch", False), ("either", True), ("either", "x"), ("word", "b"), ("numbers", (3,)),
+     ("list", ["a"]), ("section", {"b": 2}), ("free", 3), ("expression", 3), ("number", "$1"), ("number", None),
+     ("switch", "auto")],
+)  # fmt: skip
+def test_a_value_of_the_same_kind_can_take_its_place(key: str, value: Any) -> None:
+    bundle.check_overrides(KINDS, {key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [("number", "1", "a number"), ("number", True, "a number"), ("switch", 1, "True or False"), ("word", 3, "text"),
+     ("switch", "false", "True or False"), ("numbers", 3, "a list of numbers"), ("numbers", ["a"], "a list of numbers"),
+     ("list", "a", "a list"), ("section", [1], "a section with keys of its own")],
+)  # fmt: skip
+def test_a_value_of_another_kind_cannot(key: str, value: Any, kind: str) -> None:
+    with pytest.raises(InputError, match=f"override --{key}: .* is not {kind}; the config has "):
+        bundle.check_overrides(KINDS, {key: value})
 
 
 @pytest.mark.parametrize(

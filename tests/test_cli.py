@@ -16,11 +16,16 @@ from fracture_vae.cli import _parse, main
 COMMANDS = [
     [],
     ["crop"],
+    ["prepare"],
+    ["fracture"],
     ["cohort"],
     ["cohort", "new"],
-    ["cohort", "synthetic"],
+    ["cohort", "split"],
+    ["cohort", "check"],
     ["cohort", "export"],
     ["cohort", "import"],
+    ["phantom"],
+    ["data"],
     ["train"],
     ["infer"],
     ["sheet"],
@@ -97,6 +102,18 @@ def test_a_mistake_of_ours_is_not_taken_for_the_user_s(
     assert isinstance(cli("cohort", "new", tmp_path).exception, ZeroDivisionError)
 
 
+def test_an_interrupt_is_told_in_a_line_with_the_status_of_a_signal(
+    cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, vq3d: Path
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fracture_vae.jobs.train_bundle", interrupted)
+    result = cli("train", vq3d)
+    assert result.exit_code == 130
+    assert result.stderr == "Error: interrupted; what is written is whole (a training goes on with --resume RUN)\n"
+
+
 def test_plugins_lists_what_is_registered_with_its_origin(cli: Callable[..., Any]) -> None:
     result = cli("plugins")
     assert result.exit_code == 0
@@ -131,3 +148,26 @@ def test_from_a_folder_of_volumes_to_maps_and_a_picture(
     drawn = cli("sheet", tmp_path / "maps", "--cohort", cohort)
     assert drawn.exit_code == 0, drawn.stderr
     assert (tmp_path / "maps" / "contact_sheet.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_phantom_makes_the_study_asked_for_and_says_how_easy_it_is(
+    cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fracture_vae.cohort import synthetic
+    from fracture_vae.evaluation import difficulty
+
+    made: list[Any] = []
+    monkeypatch.setattr(synthetic, "make_cohort", lambda folder, plan: made.append(plan) or folder / "cohort.csv")
+    monkeypatch.setattr(difficulty, "measure_difficulty", lambda table: f"how easy {table} is")
+    result = cli("phantom", "out", "--reference", "--size", "64", "--spacing", "2", "--seed", "3")
+    assert result.output.splitlines() == ["out/cohort.csv", "how easy out/cohort.csv is"]
+    cli("phantom", "out", "--patients", "7", "--levels", "T11-L1", "--folds", "3", "--fractured", "0.25")
+    asked = synthetic.SyntheticCohort(patients=7, levels=("T11", "T12", "L1"), folds=3, fractured=0.25)
+    assert made == [synthetic.plan_reference(64, 2.0, 3), synthetic.plan_cohort(asked)]
+
+
+def test_the_reference_study_decides_its_own_patients(cli: Callable[..., Any], tmp_path: Path) -> None:
+    result = cli("phantom", tmp_path / "out", "--reference", "--patients", "3")
+    assert result.exit_code == 2
+    assert "--reference decides --patients" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,13 +1,15 @@
 """Files are written whole or not at all."""
 
+import errno
 import gzip
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from fracture_vae.errors import InputError, PartialFailure, exit_status, known_cause, nearest
-from fracture_vae.files import replacing, require_folder, sha256, write_text
+from fracture_vae.files import read_json, replacing, require_folder, sha256, write_text
 
 
 def test_a_file_is_replaced_when_all_is_well(tmp_path: Path) -> None:
@@ -32,6 +34,34 @@ def test_on_an_error_the_old_content_stays_and_nothing_else(tmp_path: Path) -> N
         fail()
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "old µ"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_is_told_and_the_old_content_stays(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+
+    def fail() -> None:
+        with replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half", encoding="utf-8")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(InputError, match=r"a\.txt: cannot be written \(No space left on device\); free"):
+        fail()
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {"a.txt": "old"}
+
+
+@pytest.mark.parametrize("given", ["a\nb", "a\rb", "a\x00b", "a\u2028b", "a\udc80b", "x" * 10_000])
+def test_a_complaint_is_one_line_that_any_terminal_shows_whatever_it_quotes(given: str) -> None:
+    for error in (InputError(f"{given}: wrong; mend it"), PartialFailure({given: "wrong; mend it"}, 1)):
+        assert len(str(error).splitlines()) == 1
+        assert str(error).isprintable()
+        assert "wrong; mend it" in str(error)
+    assert len(str(InputError(given))) < 1100
+
+
+def test_a_json_of_our_own_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(InputError, match=r"a\.json: damaged, it is not JSON"):
+        read_json(tmp_path / "a.json")
 
 
 def test_sha256_is_hashlib_s(tmp_path: Path) -> None:

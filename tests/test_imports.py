@@ -99,8 +99,8 @@ def test_modules_form_no_circle() -> None:
         visit(module, ())
 
 
-def test_the_cohort_needs_neither_torch_nor_monai() -> None:
-    for path in (PACKAGE / "cohort").rglob("*.py"):
+def test_cohort_and_preparation_need_neither_torch_nor_monai() -> None:
+    for path in [*(PACKAGE / "cohort").rglob("*.py"), *(PACKAGE / "preparation").rglob("*.py")]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -12,7 +12,7 @@ import torch
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases, resume_run, train_bundle
 from fracture_vae.maps.model import find_bundle, find_models
-from fracture_vae.maps.writer import read_scores
+from fracture_vae.maps.table import read_scores
 
 
 def test_a_resumed_run_s_model_still_belongs_to_its_bundle(tiny_run: Path, vq3d: Path, tmp_path: Path) -> None:
@@ -62,9 +62,13 @@ def test_preprocessing_and_network_of_an_inference_are_the_checkpoint_s_unless_s
 ) -> None:
     run = train(tmp_path, max_epochs=1, intensity="percentile", percentiles=[2, 98])
     infer_cases(run, tmp_path / "a", {"cohort": str(tiny_cohort), "device": "cpu"})
-    infer_cases(run, tmp_path / "b", {"cohort": str(tiny_cohort), "device": "cpu", "percentiles": [0, 100]})
+    infer_cases(run, tmp_path / "b", {"cohort": str(tiny_cohort), "device": "cpu", "intensity": "none"})
     said = [json.loads((tmp_path / name / "p10.json").read_text(encoding="utf-8"))["preprocessing"] for name in "ab"]
-    assert [(p["intensity"], p["percentiles"]) for p in said] == [("percentile", [2, 98]), ("percentile", [0, 100])]
+    assert [(p["intensity"], p["percentiles"]) for p in said] == [("percentile", [2, 98]), ("none", [2, 98])]
+    for key, value in {"percentiles": [0, 100], "intensity": "hu_window"}.items():
+        with pytest.raises(InputError, match=rf"{key} .* was trained with .*; leave it out, or set intensity none"):
+            infer_cases(run, tmp_path / "c", {"cohort": str(tiny_cohort), "device": "cpu", key: value})
+    assert not (tmp_path / "c").exists()
 
 
 def test_what_is_no_bundle_is_told(tmp_path: Path) -> None:

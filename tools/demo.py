@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort
+from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort, plan_cohort
 from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.evaluation import patient_auroc
 from fracture_vae.jobs import infer_cases, train_bundle
@@ -47,7 +47,7 @@ def demo(out: Path) -> None:
             click.echo(
                 "1/4  synthetic spines: 24 healthy patients, 12 held out, a quarter of whose vertebrae are broken"
             )
-            make_cohort(cohort.parent, PLAN)
+            make_cohort(cohort.parent, plan_cohort(PLAN))
         click.echo("2/4  training the 3D VQ-VAE on the healthy ones")
         train_bundle(BUNDLE, "1", (), {"cohort": str(cohort), "project_dir": str(out / "runs"), **TRAINING})
         run = (out / "runs" / "vq3d" / "latest").resolve()
@@ -89,7 +89,7 @@ run             {run}
 cohort          {cohort}
 
 TensorBoard     .venv/bin/tensorboard --logdir {run}
-3D Slicer       drag in {cohort.parent / "sources" / (source + ".nii.gz")}
+3D Slicer       drag in {cohort.parent / source / "source" / (source + ".nii.gz")}
                 and     {maps / (source + "_error.nii.gz")}
                 as volumes; in Slice controls put the error map in the foreground, colour table Inferno, opacity 0.5""")
 

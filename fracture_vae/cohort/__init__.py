@@ -8,7 +8,8 @@ from fracture_vae.cohort.datalist import from_datalist, to_datalist
 from fracture_vae.cohort.folder import cohort_from_folder
 from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.levels import parse_levels
-from fracture_vae.cohort.manifest import Box, Case, Cohort, assign_folds, check_content, read_cohort, write_cohort
+from fracture_vae.cohort.manifest import Box, Case, Cohort, check_content, read_cohort, write_cohort
+from fracture_vae.cohort.split import assign_folds
 from fracture_vae.cohort.volumes import Stored, Volume, read_stored, read_volume, to_stored, write_map
 
 __all__ = [

@@ -18,9 +18,10 @@ Columns (paths are relative to the file; other columns are kept as they are):
 | ``vertebra_mask`` | the vertebra's own mask in the image's grid, optional; written only where there is one |
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -82,7 +83,8 @@ def parse_case(fields: Mapping[str, str], folder: Path, where: str, row: int) ->
     for name in ("case_id", "patient_id", "image"):
         if not known[name]:
             raise InputError(f"{where}: '{name}' is empty; fill it")
-    if re.search(r'[/\\:*?"<>|\x00-\x1f]', known["case_id"]) or known["case_id"].startswith("."):
+    unusable = re.search(r'[/\\:*?"<>|\x00-\x1f]', known["case_id"]) or known["case_id"].startswith(".")
+    if unusable or len(known["case_id"].encode()) > 200:
         raise InputError(f"{where}: case_id '{known['case_id']}' cannot be a file name; use letters, digits, - and _")
     fold = known["fold"]
     number = None if fold == HOLDOUT else _integer(fold, range(1, 1000), where, "fold", "1..k, 'test' or empty")
@@ -125,6 +127,18 @@ def case_fields(case: Case, folder: Path) -> dict[str, str]:
     return fields | own_mask | dict(case.extra)
 
 
+def pseudonym(patient_id: str) -> str:
+    """Return what stands for a patient in a checkpoint or a lock: the first 16 digits of the id's SHA-256."""
+    return hashlib.sha256(patient_id.encode()).hexdigest()[:16]
+
+
+def rows_of(cases: Sequence[Case]) -> str:
+    """Return the rows of cases in words, as ``rows 2, 3``; five of them at most."""
+    listed = [str(case.row) for case in cases]
+    shown = ", ".join(listed[:5]) + (" …" if len(listed) > 5 else "")
+    return f"row{'s' if len(listed) != 1 else ''} {shown}" if listed else "no rows"
+
+
 def absolute(path: str | os.PathLike[str]) -> Path:
     """Return the path made absolute and free of ``..``, links left as they are (``resolve`` would follow them)."""
     return Path(os.path.abspath(path))  # noqa: PTH100
@@ -150,7 +164,7 @@ def _box(text: str, where: str) -> Box:
 
 def _file(text: str, folder: Path, where: str, column: str) -> Path:
     path = absolute(folder / text)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises at a name that is too long
         raise InputError(f"{where}: {column} '{text}' does not exist; paths are relative to the table's folder")
     return path
 

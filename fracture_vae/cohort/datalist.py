@@ -58,9 +58,12 @@ def from_datalist(path: str | os.PathLike[str]) -> tuple[Case, ...]:
         raise InputError(f"{file}: not a JSON file; give a MONAI datalist") from error
     if not isinstance(content, dict) or not any(isinstance(content.get(key), list) for key in ("training", "testing")):
         raise InputError(f"{file}: no list 'training' or 'testing'; give a MONAI datalist")
+    keys = [key for key in ("training", "testing", "unassigned") if key in content]
+    if odd := [key for key in keys if not isinstance(content[key], list)]:
+        raise InputError(f"{file}: '{odd[0]}' is no list; give a MONAI datalist")
     cases: list[Case] = []
-    for key in ("training", "testing", "unassigned"):
-        for number, item in enumerate(content.get(key, [])):
+    for key in keys:
+        for number, item in enumerate(content[key]):
             where = f"{file}: {key}[{number}]"
             cases.append(_case(item, key, file.parent, where, len(cases) + 1))
     if not cases:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fracture_vae.cohort.case import Case, absolute, parse_case
-from fracture_vae.cohort.manifest import assign_folds, check_cases, read_table, write_cohort
+from fracture_vae.cohort.manifest import check_cases, read_table, write_cohort
+from fracture_vae.cohort.split import assign_folds
 from fracture_vae.cohort.volumes import is_volume, stem
 from fracture_vae.errors import InputError, nearest
 

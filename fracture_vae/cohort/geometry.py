@@ -97,9 +97,16 @@ def index_transform(affine: Any, other_affine: Any) -> NDArray[np.float64]:
 
 
 def grid_coordinates(transform: NDArray[np.float64], shape: Sequence[int]) -> list[NDArray[np.float64]]:
-    """Return, for each axis of the other grid, the coordinate of every voxel of a grid of ``shape``."""
-    i, j, k = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    return [row[0] * i + row[1] * j + row[2] * k + row[3] for row in transform[:3]]
+    """Return, for each axis of the other grid, the coordinate of every voxel of a grid of ``shape``.
+
+    The arrays broadcast to ``shape``: axes a coordinate does not depend on have length one, so that in a scan that is
+    not oblique a coordinate is a row of numbers and not a volume.
+    """
+    indices = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    return [
+        np.asarray(sum((step * index for step, index in zip(row[:3], indices, strict=True) if step), row[3]))
+        for row in transform[:3]
+    ]
 
 
 def resample(
@@ -156,6 +163,8 @@ def sample(
 ) -> NDArray[np.float32]:
     """Interpolate ``array`` at ``transform`` of every voxel of a grid of ``shape``; beyond it the border goes on."""
     matrix, offset = transform[:3, :3], transform[:3, 3]
+    if not matrix[~np.eye(3, dtype=bool)].any():  # grids along the same axes: the same numbers, sooner
+        matrix = np.diagonal(matrix)
     return np.asarray(
         ndimage.affine_transform(array, matrix, offset, shape, np.float32, order, mode="nearest", prefilter=False)
     )

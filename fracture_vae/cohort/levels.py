@@ -89,23 +89,31 @@ def choose(present: Sequence[int], labels: str, wanted: Sequence[str] | None, wh
         InputError: an empty mask, the wrong map, an unknown level, or nothing left to crop.
     """
     levels = label_map(labels)
+    check_wanted(wanted, levels, labels)
     if not present:
         raise InputError(f"{where}: the mask is empty; give one with a number a vertebra")
     shown = ", ".join(map(str, present[:12])) + (" …" if len(present) > 12 else "")
     foreign = [number for number in present if number not in levels]
     if labels == "verse" and foreign:
         raise InputError(f"{where}: labels {shown} are not all VerSe's (1–28); name the map, as 'totalsegmentator'")
-    for level in wanted or ():
-        if level not in levels.values() and level not in ANATOMICAL:
-            raise InputError(
-                f"level '{level}' is neither anatomical nor in the map '{labels}'{nearest(level, levels.values())}"
-            )
     found = {levels[number]: number for number in present if number in levels}
     taken = [level for level in found if (level in wanted if wanted is not None else level not in SACRAL)]
     if not taken:
         hint = " or ".join(name for name in NAMED if name != labels)
         raise InputError(f"{where}: none of the labels {shown} is a level to crop; is the map {hint}?")
     return {level: found[level] for level in in_order(taken)}
+
+
+def check_wanted(wanted: Sequence[str] | None, levels: Mapping[int, str], labels: str) -> None:
+    """Require every wanted level to be anatomical or in the map ``levels``, called ``labels`` in the message.
+
+    Raises:
+        InputError: for the first that is neither.
+    """
+    for level in wanted or ():
+        if level not in levels.values() and level not in ANATOMICAL:
+            known = (*levels.values(), *ANATOMICAL)
+            raise InputError(f"level '{level}' is neither anatomical nor in the map '{labels}'{nearest(level, known)}")
 
 
 def _expand(part: str) -> Sequence[str]:

@@ -9,20 +9,30 @@ import hashlib
 import io
 import os
 import zlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from fracture_vae.cohort.case import COLUMNS, HOLDOUT, REQUIRED, Box, Case, absolute, case_fields, parse_case
+from fracture_vae.cohort.case import (
+    COLUMNS,
+    HOLDOUT,
+    REQUIRED,
+    Box,
+    Case,
+    absolute,
+    case_fields,
+    parse_case,
+    pseudonym,
+    rows_of,
+)
+from fracture_vae.cohort.holdout import patient_problems, read_lock
+from fracture_vae.cohort.problems import case_problems, shared
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.files import write_text
 
 __all__ = [
-    "HOLDOUT", "Box", "Case", "Cohort", "assign_folds", "check_cases", "check_content", "pseudonym",
-    "read_cohort", "read_table", "write_cohort",
+    "HOLDOUT", "Box", "Case", "Cohort", "check_cases", "check_content", "pseudonym", "read_cohort", "read_table",
+    "write_cohort",
 ]  # fmt: skip
 
 
@@ -64,8 +74,7 @@ class Cohort:
 
     def _require(self, fold: int | str) -> None:
         if str(fold) == HOLDOUT:
-            rows = _rows(case.row for case in self.holdout())
-            raise InputError(f"{self.path}: hold-out cases ({rows}) never train; give a fold number")
+            raise InputError(f"{self.path}: hold-out cases ({rows_of(self.holdout())}) never train; give a fold number")
         if not self.folds:
             raise InputError(f"{self.path}: no row has a fold; fill the column 'fold' with 1..k by patient, or 'test'")
         if str(fold) not in map(str, self.folds):
@@ -78,11 +87,6 @@ class Cohort:
         return tuple(cases)
 
 
-def pseudonym(patient_id: str) -> str:
-    """Return what stands for a patient in a checkpoint: the first 16 digits of the id's SHA-256."""
-    return hashlib.sha256(patient_id.encode()).hexdigest()[:16]
-
-
 def read_cohort(path: str | os.PathLike[str]) -> Cohort:
     """Read and check a cohort; images are looked for but not opened.
 
@@ -91,12 +95,16 @@ def read_cohort(path: str | os.PathLike[str]) -> Cohort:
 
     Raises:
         InputError: an unreadable table, a missing column or file, a value out of its range, a case or an image
-            listed twice, a patient in two folds. The message names the file and the rows.
+            listed twice, a patient in two folds, a patient of the locked hold-out who is in it no more. The message
+            names the file and the rows.
     """
     file = absolute(path)
     records = read_table(file, REQUIRED)
     cases = tuple(parse_case(fields, file.parent, f"{file}: row {row}", row) for row, fields in records)
     check_cases(file, cases)
+    lock = read_lock(file)
+    for problem in patient_problems(lock, cases) if lock else ():
+        raise InputError(f"{file}: {problem}")
     return Cohort(file, cases)
 
 
@@ -118,34 +126,8 @@ def check_content(cohort: Cohort) -> None:
     Raises:
         InputError: names the rows; or an image that cannot be read.
     """
-    _refuse_shared(cohort.path, cohort.cases, lambda case: _content_hash(case.image), "hold the same image")
-
-
-def assign_folds(cases: Sequence[Case], k: int, seed: int = 0) -> list[Case]:
-    """Deal patients without a fold out over folds 1..k, whole patients only; those with one keep it.
-
-    The order of patients is shuffled by ``seed`` and does not depend on the order of rows; patients with normal
-    cases are dealt first, each to the fold that has the fewest patients, so every fold can validate.
-
-    Raises:
-        InputError: fewer patients with normal cases than folds, or k below 2.
-    """
-    held: dict[str, str] = {case.patient_id: case.fold for case in cases if case.fold}
-    normal = {case.patient_id for case in cases if case.label == 0 and held.get(case.patient_id) != HOLDOUT}
-    if k < 2 or len(normal) < k:
-        raise InputError(
-            f"{len(normal)} patients with normal cases cannot fill k={k} folds; give k from 2 to that many"
-        )
-    counts = {str(number): 0 for number in range(1, k + 1)}
-    for fold in held.values():
-        counts[fold] = counts.get(fold, 0) + 1
-    waiting = sorted({case.patient_id for case in cases} - held.keys())
-    shuffled = [waiting[index] for index in np.random.default_rng(seed).permutation(len(waiting))]
-    for patient in sorted(shuffled, key=lambda name: name not in normal):
-        fold = min((str(number) for number in range(1, k + 1)), key=lambda name: counts[name])
-        counts[fold] += 1
-        held[patient] = fold
-    return [replace(case, fold=case.fold or held[case.patient_id]) for case in cases]
+    for problem in shared(cohort.cases, lambda case: _content_hash(case.image), "hold the same image"):
+        raise InputError(f"{cohort.path}: {problem}")
 
 
 def read_table(file: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
@@ -185,39 +167,13 @@ def read_table(file: Path, required: Sequence[str]) -> list[tuple[int, dict[str,
 
 
 def check_cases(file: Path, cases: Sequence[Case]) -> None:
-    """Refuse a case or an image listed twice and a patient in two folds; the message names the rows.
+    """Refuse the first of the `case_problems`; the message names the rows.
 
     Raises:
         InputError: as said.
     """
-    _refuse_shared(file, cases, lambda case: case.case_id, "have the same case_id")
-    _refuse_shared(file, cases, lambda case: os.path.realpath(case.image), "name the same image")
-    by_patient: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        if case.fold:
-            by_patient[case.patient_id].append(case)
-    for patient, own in by_patient.items():
-        folds = sorted({case.fold for case in own})
-        if len(folds) > 1:
-            rows = _rows(next(case.row for case in own if case.fold == fold) for fold in folds)
-            raise InputError(f"{file}: {rows} put patient '{patient}' in folds {' and '.join(folds)}; keep one fold")
-
-
-def _refuse_shared(file: Path, cases: Iterable[Case], key: Callable[[Case], str], complaint: str) -> None:
-    groups: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        groups[key(case)].append(case)
-    for own in groups.values():
-        if len(own) > 1:
-            names = ", ".join(dict.fromkeys(case.image.name for case in own))
-            rows = _rows(case.row for case in own)
-            raise InputError(f"{file}: {rows} {complaint} ({own[0].case_id}: {names}); keep one row")
-
-
-def _rows(numbers: Iterable[int]) -> str:
-    listed = [str(number) for number in numbers]
-    shown = ", ".join(listed[:5]) + (" …" if len(listed) > 5 else "")
-    return f"row{'s' if len(listed) != 1 else ''} {shown}" if listed else "no rows"
+    for problem in case_problems(cases):
+        raise InputError(f"{file}: {problem}")
 
 
 def _content_hash(path: Path) -> str:

@@ -48,13 +48,21 @@ class CaseDataset(Dataset[LoadedCase]):
     preprocessing: Preprocessing
     score_margin: float | None = 5.0
 
+    def __post_init__(self) -> None:
+        if self.score_margin is not None and not self.score_margin >= 0:
+            raise InputError(f"score_margin {self.score_margin}: must be millimetres from 0 up, or null")
+
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: int) -> LoadedCase:
+    def item(self, index: int) -> dict[str, Any]:
+        """Return an entry of the datalist with its ``case_id``."""
         given = self.data[index]
         item = {"image": given} if isinstance(given, str) else given
-        item = {"case_id": stem(item["image"]), **item}
+        return {"case_id": stem(item["image"]), **item}
+
+    def __getitem__(self, index: int) -> LoadedCase:
+        item = self.item(index)
         try:
             volume = read_volume(item["image"])
             image = self.preprocessing(volume.array, str(item["image"]))
@@ -89,12 +97,22 @@ def _near(mask: str, volume: Volume, margin: float | None) -> NDArray[np.bool_]:
     if own.array.shape != volume.array.shape:
         raise InputError(f"{mask}: its size {own.array.shape} is not the image's {volume.array.shape}; crop it again")
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
-    return np.asarray(distance_transform_edt(own.array <= 0, sampling=spacing) <= (margin or 0.0))
+    inside = own.array > 0
+    if not inside.any():
+        raise InputError(f"{mask}: marks no voxel; crop it again")
+    near = np.zeros(inside.shape, dtype=bool)
+    box = _box(inside, np.ceil((margin or 0.0) / spacing).astype(int))  # beyond it nothing is near enough
+    near[box] = distance_transform_edt(~inside[box], sampling=spacing) <= (margin or 0.0)
+    return near
 
 
-def first(batch: Sequence[LoadedCase]) -> LoadedCase:
-    """Collate batches of one: cases differ in size."""
-    return batch[0]
+def _box(inside: NDArray[np.bool_], margins: NDArray[np.int_]) -> tuple[slice, ...]:
+    """Return the bounding box of what is true, grown by ``margins`` voxels on each side."""
+    slices = []
+    for axis, margin in enumerate(margins):
+        there = np.flatnonzero(inside.any(axis=tuple(other for other in range(inside.ndim) if other != axis)))
+        slices.append(slice(max(0, there[0] - margin), there[-1] + margin + 1))
+    return tuple(slices)
 
 
 def datalist(

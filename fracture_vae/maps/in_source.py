@@ -13,7 +13,8 @@ from fracture_vae.cohort.volumes import read_stored, read_volume, stem, write_ma
 from fracture_vae.errors import InputError
 from fracture_vae.files import sha256, write_text
 from fracture_vae.maps.paste import check_source, paste_into_source
-from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX, read_scores
+from fracture_vae.maps.table import SCORES_FILE, read_scores
+from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX
 
 
 def require_sources(items: Sequence[Mapping[str, Any]]) -> None:
@@ -57,7 +58,7 @@ def paste_error_maps(output_dir: str | Path, items: Sequence[dict[str, Any]]) ->
         InputError: when a source is missing or not the one cropped from.
     """
     folder = Path(output_dir)
-    done = {row["case_id"] for row in read_scores(folder / "scores.csv")}
+    done = {row["case_id"] for row in read_scores(folder / SCORES_FILE)}
     by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for item in items:
         if _has_source(item) and item["case_id"] in done:

@@ -1,7 +1,7 @@
 """Finding a trained model and bringing it back."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,19 +10,21 @@ from torch import nn
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import sha256
+from fracture_vae.training.about import About, read_about
 from fracture_vae.training.checkpoints import best_checkpoint, load
 from fracture_vae.training.run_folder import BUNDLE_COPY, followed
 from fracture_vae.training.session import load_checkpoint
+from fracture_vae.transforms import Preprocessing
 
 MODEL_FILE = "models/model.pt"
 """Where a bundle keeps its weights."""
 
 
 class ModelFile(NamedTuple):
-    """A checkpoint and what it says of itself (empty for weights of another origin)."""
+    """A checkpoint and what it says of itself."""
 
     path: Path
-    about: Mapping[str, Any]
+    about: About
 
 
 def find_models(run: str | Path) -> list[ModelFile]:
@@ -33,10 +35,11 @@ def find_models(run: str | Path) -> list[ModelFile]:
     """
     path = followed(Path(run))
     if path.is_file():
-        return [ModelFile(path, about(load(path), str(path)))]
+        return [ModelFile(path, read_about(load(path), str(path)))]
     if not path.is_dir():
         raise InputError(f"{path}: no such run folder, checkpoint or bundle")
-    folds = sorted(path.glob("fold_*/checkpoints"), key=lambda folder: int(folder.parent.name.removeprefix("fold_")))
+    numbered = [folder for folder in path.glob("fold_*/checkpoints") if folder.parent.name[5:].isdecimal()]
+    folds = sorted(numbered, key=lambda folder: int(folder.parent.name[5:]))
     if folds:
         return [model for folder in folds for model in find_models(folder.parent)]
     if (path / "configs").is_dir():
@@ -53,36 +56,38 @@ def find_bundle(model: ModelFile, bundles: Path) -> Path:
         InputError: when there is none.
     """
     folder = model.path.resolve().parent.parent
-    candidates = [folder / BUNDLE_COPY, folder, bundles / str(model.about.get("bundle", ""))]
+    candidates = [folder / BUNDLE_COPY, folder, bundles / model.about.bundle]
     for candidate in candidates:
         if (candidate / "configs" / "inference.json").is_file():
             return candidate
     raise InputError(f"{model.path}: no bundle found that runs it; pass --bundle, the folder above its configs/")
 
 
-def about(content: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return what a loaded checkpoint says of itself; ``where`` names the file.
+def as_trained(
+    checkpoint: str | Path,
+    intensity: str | None = None,
+    hu_window: Sequence[float] | None = None,
+    percentiles: Sequence[float] | None = None,
+) -> Preprocessing:
+    """Return the preprocessing of ``checkpoint``'s training, with what is given (not None) in its place.
 
-    What it says becomes part of a bundle's config, so it may hold plain values only: nothing MONAI would evaluate.
+    Volumes that are in [0, 1] already (``none``) go with every model, and a model trained on such goes with every
+    method; but another method, window or percentiles than trained with would show a healthy scan as anomalous.
 
     Raises:
-        InputError: when it does not parse, or holds expressions, references or component names.
+        InputError: when what is given contradicts the checkpoint.
     """
-    try:
-        said = json.loads(content.get("about", "{}"))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: what it says of itself is not JSON; it was not written by fracture-vae") from error
-    if not isinstance(said, dict) or not _is_plain(said):
-        raise InputError(f"{where}: what it says of itself holds code; do not use a checkpoint you do not trust")
-    return said
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(not key.startswith("_") and _is_plain(inner) for key, inner in value.items())
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    return not (isinstance(value, str) and value.startswith(("$", "@", "%")))
+    trained = read_about(load(checkpoint), str(checkpoint)).preprocessing or Preprocessing()
+    settings: dict[str, Any] = {"intensity": intensity, "hu_window": hu_window, "percentiles": percentiles}
+    asked = replace(trained, **{name: value for name, value in settings.items() if value is not None})
+    if "none" in (trained.intensity, asked.intensity):
+        return asked
+    told = {"intensity": None, "hu_window": "hu_window", "percentiles": "percentile"}
+    for name, method in told.items():
+        was, now = getattr(trained, name), getattr(asked, name)
+        if was != now and method in (None, asked.intensity):
+            raise InputError(f"{name} {now}: {checkpoint} was trained with {was}; leave it out, or set intensity none")
+    return asked
 
 
 def load_network(network: nn.Module, checkpoint: str | Path, device: torch.device | str) -> nn.Module:
@@ -99,5 +104,5 @@ def load_network(network: nn.Module, checkpoint: str | Path, device: torch.devic
 
 def describe(checkpoint: str | Path) -> dict[str, Any]:
     """Return what is written beside every map about the model: its file, hash and what it says of itself."""
-    said = about(load(checkpoint), str(checkpoint))
-    return {"checkpoint": str(checkpoint), "sha256": sha256(checkpoint), **said}
+    said = read_about(load(checkpoint), str(checkpoint))
+    return {"checkpoint": str(checkpoint), "sha256": sha256(checkpoint), **said.plain()}

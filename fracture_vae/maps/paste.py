@@ -68,8 +68,9 @@ def _add(
     """Add one crop's weighted values and its weights, slab by slab within its bounding box in the source."""
     if array.shape != geometry.shape:
         raise ValueError(f"map of {array.shape} for a crop of {geometry.shape}")
-    inside = geometry.inside_source().astype(np.float32)
-    known = array * inside
+    inside = geometry.inside_source()
+    whole = bool(inside.all())
+    known = array if whole else array * inside
     to_source = index_transform(geometry.affine, source_affine)
     half_voxel = np.abs(to_source[:3, :3]).sum(axis=1) / 2
     start, stop = bounding_box(to_source, geometry.shape, total.shape, margin=half_voxel + 1)
@@ -87,20 +88,19 @@ def _add(
         shape = box_total[slab].shape
         feather = _feather(grid_coordinates(shifted, shape), geometry.shape)
         box_total[slab] += sample(known, shifted, shape) * feather
-        box_weight[slab] += sample(inside, shifted, shape) * feather
+        box_weight[slab] += feather if whole else sample(inside.astype(np.float32), shifted, shape) * feather
 
 
 def _feather(coordinates: Sequence[NDArray[np.float64]], shape: Sequence[int]) -> NDArray[np.float32]:
     """Return the weight of a crop of ``shape`` at the given voxel coordinates in it; 0 outside its voxels."""
-    distance = np.zeros(coordinates[0].shape)
-    inside = np.ones(coordinates[0].shape, dtype=bool)
-    for axis, size in zip(coordinates, shape, strict=True):
-        half = (size - 1) / 2
-        off_centre = np.abs(axis - half)
-        np.maximum(distance, off_centre / max(half, 0.5), out=distance)
-        inside &= off_centre <= half + 0.5 + 1e-6
-    weight = np.maximum(1 - distance, 0) ** _FEATHER_POWER + _LEAST_WEIGHT
-    return np.where(inside, weight, 0).astype(np.float32)
+    halves = [(size - 1) / 2 for size in shape]
+    off_centre = [np.abs(axis - half) for axis, half in zip(coordinates, halves, strict=True)]
+    closeness = [
+        np.where(off <= half + 0.5 + 1e-6, np.maximum(1 - off / max(half, 0.5), 0), -1).astype(np.float32)
+        for off, half in zip(off_centre, halves, strict=True)
+    ]  # per axis: 1 at the centre, 0 at the border, -1 outside
+    least = np.minimum(np.minimum(closeness[0], closeness[1]), closeness[2])
+    return np.where(least < 0, np.float32(0), least**_FEATHER_POWER + np.float32(_LEAST_WEIGHT))
 
 
 def check_source(geometry: CropGeometry, stored: Stored) -> None:

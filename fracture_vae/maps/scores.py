@@ -7,6 +7,7 @@ from fracture_vae.registry import SCORES
 
 TOP_FRACTION = 0.005
 """Share of an image's valid voxels whose mean is the case score, fixed before anything is measured."""
+_SAMPLED = 16  # of so many values one
 
 
 @SCORES.add_def("l1", "absolute difference |x - x̂|, in units of the normalised intensity")
@@ -47,8 +48,20 @@ def case_score(map_: Tensor, valid: Tensor, region: Tensor, fraction: float = TO
         InputError: when ``fraction`` is out of range or the region is empty.
     """
     require_fraction(fraction)
-    values = map_[region.bool()]
+    values = map_.masked_select(region.bool())
     if not len(values):
         raise InputError("no voxel to score: the image lies outside its source's field of view")
-    count = max(1, round(fraction * int(valid.bool().sum())))
-    return values.topk(min(count, len(values))).values.mean().item()
+    count = min(len(values), max(1, round(fraction * int(valid.bool().sum()))))
+    return _largest(values, count).mean().item()
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """Return the ``count`` largest of ``values`` (N,), in falling order.
+
+    Most values are sorted out first by a bound that a sample of them suggests: ``topk`` over a whole map takes longer
+    than reading it. Where the bound is too high for ``count`` values to pass, all are looked at.
+    """
+    sample = values[::_SAMPLED]
+    bound = sample.topk(min(len(sample), 2 * count // _SAMPLED + _SAMPLED)).values[-1]
+    passing = values[values >= bound]
+    return (passing if len(passing) >= count else values).topk(count).values

@@ -1,41 +1,45 @@
 """What an inference leaves behind: maps in the grid of their image, a sidecar, and one table of scores."""
 
-import csv
-import io
 import json
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fracture_vae import registry
 from fracture_vae.cohort.volumes import Stored, write_map
-from fracture_vae.errors import InputError, PartialFailure
+from fracture_vae.errors import InputError, PartialFailure, nearest
 from fracture_vae.files import replacing, require_folder, sha256, write_text
 from fracture_vae.maps.inference import Reconstructed
+from fracture_vae.maps.loading import BATCH_VOXELS
 from fracture_vae.maps.scores import TOP_FRACTION, case_score, require_fraction
+from fracture_vae.maps.table import SCORE_COLUMNS, SCORES_FILE, ScoreTable
+from fracture_vae.maps.threads import BoundedThreads
 from fracture_vae.training.run_folder import now, versions
 from fracture_vae.transforms import Preprocessing
 
-SCORES_FILE = "scores.csv"
-SCORE_COLUMNS = ("case_id", "patient_id", "level", "label", "fold", "score", "image", "error_map", "model")
 KINDS = ("error", "signed", "recon", "valid")
 CAVEAT = "research use only"
 DISPLAY_MAX = 0.3
 """Upper end of the display range of residual maps, in units of the normalised intensity."""
+_THREADS = min(8, max(2, os.cpu_count() or 1))
+_WAITING = 2 * BATCH_VOXELS  # cases that may wait to be written, in voxels
 
 
 class MapWriter:
     """Writes ``_error``, ``_signed``, ``_recon`` and ``_valid`` maps and a JSON sidecar per case, and scores.csv.
 
-    Attach it to an evaluator whose iterations return :class:`Reconstructed`. Cases that could not be read are kept
-    in ``failed`` (case_id to reason) and told by :meth:`report`. Rows of other cases in an existing scores.csv stay.
+    Attach it to an evaluator whose iterations return lists of :class:`Reconstructed`. Threads write while the network
+    goes on; it waits when too much is unwritten. Cases that could not be read, reconstructed or written are told by
+    :meth:`report`; all others are written, whatever ends the evaluator. Rows of other cases in an existing
+    scores.csv stay.
 
     Args:
         output_dir: where everything goes.
@@ -44,6 +48,10 @@ class MapWriter:
         preprocessing: what they say of the preprocessing.
         npy: also write each map as ``.npy``, in RAS order.
         top_fraction: share of the voxels that make the case score.
+        maps: which maps to write; ``error`` must be among them.
+
+    Raises:
+        InputError: for a folder that cannot be written to, a share out of range or a map there is not.
     """
 
     def __init__(
@@ -54,59 +62,94 @@ class MapWriter:
         preprocessing: Preprocessing,
         npy: bool = False,
         top_fraction: float = TOP_FRACTION,
+        maps: Sequence[str] = KINDS,
     ) -> None:
         require_folder(output_dir)
         require_fraction(top_fraction)
+        _require_maps(maps)
         self.output_dir = Path(output_dir)
         self.score_name = score
         self.score = registry.get(registry.SCORES, score)
-        self.model = dict(model)
-        self.preprocessing = asdict(preprocessing)
         self.npy = npy
         self.top_fraction = top_fraction
-        self.written: dict[str, dict[str, Any]] = {}
-        self.failed: dict[str, str] = {}
-        self.forgotten: set[str] = set()
+        self.maps = tuple(maps)
+        self.about = {"model": dict(model), "preprocessing": asdict(preprocessing), "versions": versions()}
+        self.arrived = 0
+        self.accepted: set[str] = set()
+        self.written = 0
+        self.failed: dict[int, tuple[str, str]] = {}
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._case)
+        engine.add_event_handler(Events.STARTED, self._open)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._cases)
+        engine.add_event_handler(Events.COMPLETED, lambda _: self.threads.drain())
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._stop)
 
-    def _case(self, engine: Engine) -> None:
-        result: Reconstructed = engine.state.output
-        case_id = result.case.item["case_id"]
+    def _open(self, _: Engine) -> None:
+        self.table = ScoreTable(self.output_dir / SCORES_FILE)
+        self.changing = threading.Lock()
+        self.threads = BoundedThreads(_THREADS, _WAITING, when_idle=self._save)
+
+    def _stop(self, _: Engine, error: BaseException) -> None:
+        """Write what is reconstructed already before the evaluator ends for another reason, such as Ctrl-C."""
+        if hasattr(self, "threads"):
+            self.threads.drain()
+        raise error
+
+    def _cases(self, engine: Engine) -> None:
+        results: list[Reconstructed] = engine.state.output
+        for result in results:
+            size = result.case.image.numel()
+            self.threads.submit(size, self._case, self.arrived, result, self._refusal(result))
+            self.arrived += 1
+
+    def _refusal(self, result: Reconstructed) -> str:
+        """Return why a case may not be written, or an empty string."""
+        case_id, image = result.case.item["case_id"], result.case.item["image"]
+        if case_id in self.accepted:
+            return f"{image}: a second case called {case_id}; rename one"
+        if not result.case.error:
+            self.accepted.add(case_id)
+        return ""
+
+    def _case(self, place: int, result: Reconstructed, refusal: str) -> None:
+        case_id, image = result.case.item["case_id"], result.case.item["image"]
+        refusal = refusal or self.table.refusal(case_id, image)
         try:
-            if case_id in self.written:
-                raise InputError(f"{result.case.item['image']}: a second case called {case_id}; rename one")
-            self._refuse_another(case_id, result.case.item["image"])
-            self.written[case_id] = self._write(result)
-        except InputError as error:
-            self.failed[f"{case_id} ({result.case.item['image']})"] = str(error)
-            if result.case.error:
-                self._forget(case_id)
-        self._table()
+            if refusal:
+                raise InputError(refusal)
+            row = self._write(result)
+        except (InputError, OSError) as error:
+            with self.changing:
+                self.failed[place] = (f"{case_id} ({image})", str(error))
+                if not refusal:
+                    self._forget(case_id)
+        else:
+            with self.changing:
+                self.written += 1
+                self.table.add(place, row)
 
-    def _refuse_another(self, case_id: str, image: str) -> None:
-        """Refuse to replace the maps of another image of the same name."""
-        path = self.output_dir / SCORES_FILE
-        for row in read_scores(path) if path.is_file() else []:
-            other = row.get("image", image)
-            if row["case_id"] == case_id and Path(other).absolute() != Path(image).absolute():
-                raise InputError(f"{image}: {path} has a case {case_id} of {row['image']}; give another output folder")
+    def _save(self) -> None:
+        with self.changing:
+            self.table.save()
 
     def _forget(self, case_id: str) -> None:
-        """Remove what an earlier inference left of a case that now failed: it would pass for this one's."""
-        for kind in KINDS:
+        """Remove what this or an earlier inference left of a case that failed: it would pass for the whole of it."""
+        self._remove(case_id, KINDS)
+        (self.output_dir / f"{case_id}.json").unlink(missing_ok=True)
+        self.table.forget(case_id)
+
+    def _remove(self, case_id: str, kinds: Sequence[str]) -> None:
+        for kind in kinds:
             for suffix in (".nii.gz", ".npy"):
                 (self.output_dir / f"{case_id}_{kind}{suffix}").unlink(missing_ok=True)
-        (self.output_dir / f"{case_id}.json").unlink(missing_ok=True)
-        self.forgotten.add(case_id)
 
     def _write(self, result: Reconstructed) -> dict[str, Any]:
         case, reconstruction = result
         if reconstruction is None or case.stored is None:
             raise InputError(case.error)
-        if not torch.isfinite(reconstruction).all():
+        if not reconstruction.sum().isfinite():
             raise InputError(f"{case.stored.path}: the model's reconstruction is not finite; its training diverged")
         error = self.score(case.image, reconstruction)
         score = case_score(error, case.valid, case.region, self.top_fraction)
@@ -118,56 +161,44 @@ class MapWriter:
             "recon": (reconstruction, f"reconstruction, {unit}", 0.0, 1.0, np.float32),
             "valid": (case.valid, "1 where the maps mean anything", 0.0, 1.0, np.uint8),
         }
-        for kind, (map_, descrip, low, high, dtype) in shown.items():
+        for kind in self.maps:
+            map_, descrip, low, high, dtype = shown[kind]
             array = map_[0, 0].numpy()
             path = self.output_dir / f"{name}_{kind}.nii.gz"
             write_map(path, array, case.stored, descrip=f"{descrip}; {CAVEAT}", cal_min=low, cal_max=high, dtype=dtype)
             if self.npy:
                 _write_npy(self.output_dir / f"{name}_{kind}.npy", array.astype(dtype))
+        self._remove(name, [kind for kind in KINDS if kind not in self.maps])  # an earlier inference's
         self._sidecar(case.item, case.stored, score)
         listed = {key: case.item.get(key, "") for key in SCORE_COLUMNS}
         return {
             **listed,
             "score": f"{score:.6g}",
             "error_map": f"{name}_error.nii.gz",
-            "model": self.model.get("sha256", "")[:12],
+            "model": self.about["model"].get("sha256", "")[:12],
         }
 
     def _sidecar(self, item: Mapping[str, Any], stored: Stored, score: float) -> None:
+        units = {
+            "error": registry.SCORES.components[self.score_name].description,
+            "signed": "x - x̂ of the normalised intensity",
+            "recon": "normalised intensity",
+            "valid": "1 inside the source's field of view, else 0",
+        }
         content = {
             "case_id": item["case_id"],
             "fold": item.get("fold", ""),
             "written": now(),
             "source": {"path": str(stored.path), "sha256": sha256(stored.path)},
             "crop": json.loads(item["crop"]) if item.get("crop") else None,
-            "model": self.model,
-            "preprocessing": self.preprocessing,
+            **self.about,
             "scores": {f"{self.score_name}_top": score, "top_fraction": self.top_fraction},
-            "units": {
-                "error": registry.SCORES.components[self.score_name].description,
-                "signed": "x - x̂ of the normalised intensity",
-                "recon": "normalised intensity",
-                "valid": "1 inside the source's field of view, else 0",
-            },
-            "versions": versions(),
+            "units": {kind: units[kind] for kind in self.maps},
             "notice": CAVEAT,
         }
         write_text(
             self.output_dir / f"{item['case_id']}.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         )
-
-    def _table(self) -> None:
-        """Write scores.csv after every case, so that nothing is lost when a job dies."""
-        path = self.output_dir / SCORES_FILE
-        rows = {row["case_id"]: row for row in read_scores(path)} if path.is_file() else {}
-        kept = {case_id: row for case_id, row in rows.items() if case_id not in self.forgotten} | self.written
-        if kept == rows:
-            return
-        text = io.StringIO()
-        writer = csv.DictWriter(text, SCORE_COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept.values())
-        write_text(path, text.getvalue())
 
     def report(self) -> None:
         """Raise what went wrong.
@@ -176,24 +207,15 @@ class MapWriter:
             PartialFailure: when some cases could not be written; the others are.
         """
         if self.failed:
-            raise PartialFailure(self.failed, len(self.written))
+            raise PartialFailure(dict(self.failed[place] for place in sorted(self.failed)), self.written)
 
 
-def read_scores(path: str | Path) -> list[dict[str, str]]:
-    """Return the rows of a scores.csv.
-
-    Raises:
-        InputError: when it is missing or has other columns.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; run fracture-vae infer first")
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    missing = {"case_id", "score"} - set(reader.fieldnames or ())
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a scores.csv of fracture-vae infer?")
-    return rows
+def _require_maps(maps: Sequence[str]) -> None:
+    for kind in maps:
+        if kind not in KINDS:
+            raise InputError(f"maps: '{kind}' is not one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
+    if "error" not in maps:
+        raise InputError("maps: error, the primary output, must be among them")
 
 
 def _write_npy(path: Path, array: NDArray[Any]) -> None:

@@ -11,7 +11,8 @@ from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
-from fracture_vae.networks.dropout import ByteDropout
+from fracture_vae.networks.dropout import HashedDropout
+from fracture_vae.networks.folded import FoldedConvolution, FoldedTransposedConvolution
 from fracture_vae.networks.quantizers import Quantized, Quantizer, build_quantizer
 from fracture_vae.networks.quantizers.base import being_exported
 from fracture_vae.registry import NETWORKS
@@ -86,7 +87,7 @@ class VQVAE(nn.Module):
         widths = (config.in_channels, *config.channels)
         steps = list(pairwise(widths))
         self.encoder = nn.Sequential(
-            *(_stage(config, a, b, dropout=i < len(steps) - 1) for i, (a, b) in enumerate(steps))
+            *(_stage(config, a, b, first=i == 0, dropout=i < len(steps) - 1) for i, (a, b) in enumerate(steps))
         )
         self.to_quantizer = _pointwise(config, deepest, quantizer.dim)
         self.quantizer = quantizer
@@ -148,9 +149,12 @@ def _stage(
     *,
     transposed: bool = False,
     dropout: bool = True,
+    first: bool = False,
     last: bool = False,
 ) -> nn.Module:
-    """Convolution that halves (or doubles) the size, norm, LeakyReLU, dropout; the ``last`` one convolves only."""
+    """Convolution that halves (or doubles) the size, norm, LeakyReLU, dropout; the ``last`` one convolves only.
+
+    The ``first`` and the last, which have the image on one side, fold it."""
     norms = {
         "batch": "batch",
         "instance": ("instance", {"affine": True}),
@@ -171,7 +175,11 @@ def _stage(
         norm=norms[config.norm],
         act=("leakyrelu", {"negative_slope": config.negative_slope}),
     )
-    return nn.Sequential(convolution, ByteDropout(config.dropout)) if dropout and not last else convolution
+    if first:
+        convolution.conv = FoldedConvolution(convolution.conv)
+    if last:
+        convolution.conv = FoldedTransposedConvolution(convolution.conv)
+    return nn.Sequential(convolution, HashedDropout(config.dropout)) if dropout and not last else convolution
 
 
 def _pointwise(config: VQVAEConfig, inputs: int, outputs: int) -> nn.Module:

@@ -12,9 +12,13 @@ from fracture_vae.cohort.manifest import Case, read_cohort
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
 from fracture_vae.files import replacing
-from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX, SCORES_FILE, read_scores
+from fracture_vae.maps.table import SCORES_FILE, read_scores
+from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX
 
 PLANES = ("sagittal", "coronal", "axial")
+FORMATS = (".png", ".pdf", ".svg", ".jpg")
+MOST_CASES = 200
+"""Lines of the longest sheet: matplotlib draws no picture of more than 65,535 pixels."""
 COLUMNS = ("image", "reconstruction", "error", "truth")
 
 
@@ -43,9 +47,14 @@ def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | N
         cases: how many.
 
     Raises:
-        InputError: when there are no maps.
+        InputError: when there are no maps, or not of one size, a score is no number, or ``out`` is no picture's name.
     """
-    rows = _chosen(read_scores(Path(maps) / SCORES_FILE), cases)
+    if not 1 <= cases <= MOST_CASES:
+        raise InputError(f"{cases} cases: give a number from 1 to {MOST_CASES}")
+    if Path(out).suffix.lower() not in FORMATS:
+        raise InputError(f"{out}: no picture format; give a name that ends in {', '.join(FORMATS)}")
+    scores = Path(maps) / SCORES_FILE
+    rows = _chosen(_scored(read_scores(scores), scores), cases)
     known = {case.case_id: case for case in read_cohort(cohort).cases} if cohort else {}
     shown = [_load(Path(maps), row, known.get(row["case_id"])) for row in rows]
     figure = Figure(figsize=(2.0 * len(PLANES) * len(COLUMNS), 2.2 * len(shown) + 1.0), facecolor="black")
@@ -69,17 +78,32 @@ def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | N
     return Path(out)
 
 
+def _scored(rows: Sequence[dict[str, str]], file: Path) -> Sequence[dict[str, str]]:
+    """Require that every score is a number, and return the rows."""
+    if not rows:
+        raise InputError(f"{file} lists no case: nothing to draw; run fracture-vae infer")
+    for row in rows:
+        try:
+            float(row["score"])
+        except ValueError as error:
+            said = f"score of '{row['case_id']}' is '{row['score']}'"
+            raise InputError(f"{file}: {said}, not a number; run fracture-vae infer again") from error
+    return rows
+
+
 def _chosen(rows: Sequence[dict[str, str]], cases: int) -> list[dict[str, str]]:
     """Return the rows shown: for each label the highest and lowest scores in turn, abnormal cases first."""
-    if not rows:
-        raise InputError("scores.csv lists no case: nothing to draw")
     groups = [
-        sorted((row for row in rows if row.get("label") == label), key=lambda row: -float(row["score"]))
+        sorted((row for row in rows if _label(row) == label), key=lambda row: -float(row["score"]))
         for label in ("1", "0", "")
     ]
     groups = [group for group in groups if group]
     share = [cases // len(groups) + (index < cases % len(groups)) for index in range(len(groups))]
     return [row for group, count in zip(groups, share, strict=True) for row in _ends(group, count)]
+
+
+def _label(row: dict[str, str]) -> str:
+    return row["label"] if row.get("label") in ("0", "1") else ""
 
 
 def _ends(group: Sequence[dict[str, str]], count: int) -> list[dict[str, str]]:
@@ -91,13 +115,20 @@ def _ends(group: Sequence[dict[str, str]], count: int) -> list[dict[str, str]]:
 
 def _load(folder: Path, row: dict[str, str], case: Case | None) -> _Shown:
     def volume(kind: str) -> NDArray[np.float32]:
-        return read_volume(folder / f"{row['case_id']}_{kind}.nii.gz", allow_constant=True).array
+        path = folder / f"{row['case_id']}_{kind}.nii.gz"
+        array = read_volume(path, allow_constant=True).array
+        if kind != "recon" and array.shape != reconstruction.shape:
+            raise InputError(
+                f"{path}: its size {array.shape} is not the reconstruction's {reconstruction.shape}; run "
+                "fracture-vae infer again"
+            )
+        return array
 
     reconstruction = volume("recon")
     image = reconstruction + volume("signed")
     truth = _mask(case.mask) if case else None
     own = _mask(case.vertebra_mask) if case else None
-    name = {"0": "normal", "1": "abnormal"}.get(row.get("label", ""), "unknown")
+    name = {"0": "normal", "1": "abnormal", "": "unknown"}[_label(row)]
     title = f"{row['case_id']}  {name}  score {float(row['score']):.3f}"
     i, j, k = (size // 2 for size in image.shape) if own is None else _body(own)
     return _Shown(title, image, reconstruction, volume("error"), truth, (i, j, k))

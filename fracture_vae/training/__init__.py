@@ -3,10 +3,11 @@
 from fracture_vae.training.acceleration import Accelerated, Acceleration, best_device, choose
 from fracture_vae.training.checkpoints import Checkpoints
 from fracture_vae.training.clipping import GradientClipping
+from fracture_vae.training.codebook import CodebookInitialiser, CodebookUse
 from fracture_vae.training.collapse import LatentWatch
 from fracture_vae.training.curves import RunCurves
-from fracture_vae.training.codebook import CodebookInitialiser, CodebookUse
 from fracture_vae.training.data import BatchLoader, VolumeDataset
+from fracture_vae.training.dictionaries import DictionaryDataset, Preprocessd
 from fracture_vae.training.distributed import device_ids, join_processes, leave_processes, rank, world_size
 from fracture_vae.training.early_stopping import EarlyStopping
 from fracture_vae.training.images import ImageDataset
@@ -40,11 +41,13 @@ __all__ = [
     "Checkpoints",
     "CodebookInitialiser",
     "CodebookUse",
+    "DictionaryDataset",
     "EarlyStopping",
     "GradientClipping",
     "ImageDataset",
     "KLPlan",
     "LatentWatch",
+    "Preprocessd",
     "ProgressBar",
     "RunCurves",
     "RunLog",

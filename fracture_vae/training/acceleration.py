@@ -1,29 +1,36 @@
 """One decision on precision, memory format and compilation, by what the device does well."""
 
+import hashlib
 import logging
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.errors import InputError, nearest
+from fracture_vae.training.allocator import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "bf16", "fp32")
+MEMORY_FORMATS = ("auto", "channels_last", "channels_first")
 COMPILE_PAYS_AFTER = 100e6
 """Voxels to train on from which ``auto`` compiles; fewer would not repay the time compilation takes."""
+_CODE_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @dataclass(frozen=True)
 class Acceleration:
-    """How a network runs: on which device, in which precision, compiled or not."""
+    """How a network runs: on which device, in which precision and memory format, compiled or not."""
 
     device: torch.device
     precision: str  # bf16 | fp32
@@ -32,8 +39,8 @@ class Acceleration:
 
     def __str__(self) -> str:
         return (
-            f"{self.device}, {self.precision}, channels {'last' if self.channels_last else 'first'}, "
-            f"{'compiled' if self.compile else 'not compiled'}"
+            f"{self.device} ({capability(self.device)}), {self.precision}, channels "
+            f"{'last' if self.channels_last else 'first'}, {'compiled' if self.compile else 'not compiled'}"
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -49,7 +56,7 @@ class Acceleration:
 
 
 def best_device() -> torch.device:
-    """Return CUDA where there is one, else the CPU; other devices are used when asked for."""
+    """Return CUDA where there is one, else the CPU; other devices (mps) are used when asked for."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -58,31 +65,47 @@ def choose(
     precision: str = "auto",
     compile: str | bool = "auto",
     voxels: float = float("inf"),
+    memory_format: str = "auto",
 ) -> Acceleration:
     """Decide how to run on ``device``; each switch is ``auto`` or forced.
 
     Args:
         device: a torch device (see :func:`best_device`).
-        precision: ``bf16`` where the hardware multiplies it natively, else ``fp32``, or one of them by name.
+        precision: ``bf16`` where the hardware multiplies it natively (AVX-512 BF16 or AMX on a CPU, compute
+            capability 8.0 on CUDA), else ``fp32``, or one of them by name.
         compile: ``auto`` compiles where there is a C++ compiler and ``voxels`` make it pay; True or False force it.
         voxels: how many voxels will go through the network.
+        memory_format: ``auto`` is ``channels_last`` on CPU and CUDA and ``channels_first`` elsewhere; or one of them.
 
     Raises:
-        InputError: for an unknown precision or compile switch, or a device this machine lacks.
+        InputError: for an unknown value of a switch, or a device this machine lacks.
     """
-    if precision not in PRECISIONS:
-        hint = nearest(precision, PRECISIONS)
-        raise InputError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}{hint}")
+    for name, value, known in (
+        ("precision", precision, PRECISIONS),
+        ("memory_format", memory_format, MEMORY_FORMATS),
+    ):
+        if value not in known:
+            raise InputError(f"{name} '{value}' is not one of {', '.join(known)}{nearest(value, known)}")
     switches = {"auto": None, "true": True, "false": False}
     if str(compile).lower() not in switches:
         raise InputError(f"compile '{compile}' is not one of auto, true, false")
     compiled = switches[str(compile).lower()]
-    chosen = _usable(device)
+    chosen = usable(device)
     if precision == "auto":
         precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
     if compiled is None:
         compiled = voxels >= COMPILE_PAYS_AFTER and chosen.type != "mps" and can_compile(chosen)
-    return Acceleration(chosen, precision, channels_last=chosen.type != "mps", compile=compiled)
+    channels_last = chosen.type in ("cpu", "cuda") if memory_format == "auto" else memory_format == "channels_last"
+    return Acceleration(chosen, precision, channels_last, compiled)
+
+
+def capability(device: torch.device) -> str:
+    """Return in a few words what ``device`` is and whether it multiplies bf16 natively."""
+    native = "native bf16" if _multiplies_bf16(device) else "no native bf16"
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"{torch.cuda.get_device_name(device)}, compute capability {major}.{minor}, {native}"
+    return native
 
 
 def can_compile(device: torch.device) -> bool:
@@ -101,6 +124,7 @@ class Accelerated(nn.Module):
 
     def __init__(self, module: nn.Module, acceleration: Acceleration) -> None:
         super().__init__()
+        _prepare_process(acceleration)
         self.module = module.to(acceleration.device)
         if acceleration.channels_last:
             for parameter in self.module.parameters():
@@ -146,7 +170,38 @@ class Accelerated(nn.Module):
         return type(out)(*(value.float() for value in out))
 
 
-def _usable(device: str | torch.device) -> torch.device:
+def _prepare_process(acceleration: Acceleration) -> None:
+    """Set what holds for the whole process."""
+    if acceleration.device.type == "cpu":
+        keep_freed_memory()
+    if acceleration.device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # every training batch has the same shape
+    if acceleration.compile:
+        _keep_compiled_code()
+
+
+def _keep_compiled_code() -> None:
+    """Let compiled code outlive the temporary folder, unless somebody has chosen another place for it."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir  # takes a second; plain runs do without
+
+    if os.environ.get(_CODE_CACHE, default_cache_dir()) == default_cache_dir():
+        os.environ[_CODE_CACHE] = str(cache_folder() / "compiled" / _processor())
+
+
+def _processor() -> str:
+    """Return a name for this processor's instructions: compiled code may not run on another that shares the folder."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    says = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    return f"{platform.machine()}-{hashlib.sha256(says.encode()).hexdigest()[:8]}"
+
+
+def usable(device: str | torch.device) -> torch.device:
+    """Return ``device``, tried.
+
+    Raises:
+        InputError: when this machine has none.
+    """
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
@@ -157,7 +212,7 @@ def _usable(device: str | torch.device) -> torch.device:
 
 def _multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return False

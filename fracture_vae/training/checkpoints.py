@@ -9,7 +9,8 @@ import os
 import pickle
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import nn
 from fracture_vae.errors import InputError
 from fracture_vae.files import replacing, write_text
 from fracture_vae.networks import load_state
+from fracture_vae.training.about import About, read_about
 from fracture_vae.training.metrics import key_value
 
 FOLDER = "checkpoints"
@@ -29,9 +31,16 @@ BEST_INDEX = "best.json"
 
 
 def save(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
-    """Write ``content`` (tensors and primitives) to ``path`` atomically."""
-    with replacing(path) as temporary:
-        torch.save(dict(content), temporary)
+    """Write ``content`` (tensors and primitives) to ``path`` atomically.
+
+    Raises:
+        InputError: when it cannot be written.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as file,
+    ):  # an open file, as PyTorch does not say what failed
+        torch.save(dict(content), file)
 
 
 def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -78,7 +87,7 @@ class Checkpoints:
     Args:
         run_dir: the run folder; files go to its ``checkpoints/``.
         network: the model saved, under the key ``network``.
-        about: what the model is (plain values), saved as JSON beside the weights under ``about``.
+        about: what the model is, saved as JSON beside the weights under ``about``.
         evaluator: the validation engine.
         resumable: whatever else training needs to go on (optimizer, loader, …), by name; each has ``state_dict``
             and ``load_state_dict``.
@@ -90,7 +99,7 @@ class Checkpoints:
         self,
         run_dir: str | os.PathLike[str],
         network: nn.Module,
-        about: Mapping[str, Any],
+        about: About,
         evaluator: Engine,
         resumable: Mapping[str, Any],
         keep: int = 3,
@@ -98,7 +107,7 @@ class Checkpoints:
     ) -> None:
         self.folder = Path(run_dir) / FOLDER
         self.network = network
-        self.about = dict(about)
+        self.about = about
         self.evaluator = evaluator
         self.resumable = dict(resumable)
         self.keep = keep
@@ -115,7 +124,7 @@ class Checkpoints:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
 
     def _model(self, epoch: int) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "about": json.dumps({**self.about, "epoch": epoch})}
+        return {"network": self.network.state_dict(), "about": replace(self.about, epoch=epoch).to_json()}
 
     def _save_best(self, evaluator: Engine, trainer: Engine) -> None:
         entry: dict[str, Any] = {
@@ -159,35 +168,33 @@ class Checkpoints:
             raise RuntimeError("attach to a trainer before resuming")
         path = Path(run) / FOLDER / LAST
         content = load(path)
-        needed = {
-            "network",
-            "about",
-            "epoch",
-            "iteration",
-            "best",
-            "rng",
-            *(f"resume/{name}" for name in self.resumable),
-        }
-        if missing := sorted(needed - set(content)):
-            raise InputError(
-                f"{path}: nothing to go on from, it has no '{missing[0]}'; give a run folder of this bundle"
-            )
-        _require_same(json.loads(content["about"]), self.about, str(path))
+        needed = {"about": str, "best": list, "epoch": int, "iteration": int, "network": dict, "rng": dict}
+        for name, kind in {**needed, **{f"resume/{name}": dict for name in self.resumable}}.items():
+            if not isinstance(content.get(name), kind):
+                raise InputError(f"{path}: nothing to go on from, it has no '{name}'; give a run folder of this bundle")
+        _require_same(read_about(content, str(path)), self.about, str(path))
+        best = _entries(content["best"], str(path))
         if content["epoch"] >= self._engine.state.max_epochs:
             raise InputError(f"{path}: already trained {content['epoch']} epochs; raise max_epochs to go on")
         load_state(self.network, content["network"], str(path))
-        for name, item in self.resumable.items():
-            item.load_state_dict(content[f"resume/{name}"])
-        self.best = content["best"]
+        self.best = best
         self._engine.state.epoch = content["epoch"]
         self._engine.state.iteration = content["iteration"]
-        _set_rng_state(content["rng"])
+        loads: dict[str, tuple[Callable[[Any], Any], Any]] = {"rng": (_set_rng_state, content["rng"])}
+        loads |= {name: (item.load_state_dict, content[f"resume/{name}"]) for name, item in self.resumable.items()}
+        for name, (take, state) in loads.items():
+            try:
+                take(state)
+            except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+                raise InputError(
+                    f"{path}: its state of '{name}' does not fit this run; go on with the settings it had"
+                ) from error
 
 
-def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
+def _require_same(before: About, now: About, where: str) -> None:
     """Refuse to go on with other data or another preprocessing: patients would move from training to validation."""
     for key in ("fold", "trained_on", "preprocessing", "size", "data"):
-        if json.dumps(before.get(key)) != json.dumps(now.get(key)):
+        if getattr(before, key) != getattr(now, key):
             raise InputError(f"{where}: was trained with another {key}; go on with the cohort and settings it had")
 
 
@@ -195,15 +202,39 @@ def best_checkpoint(run: str | os.PathLike[str]) -> Path:
     """Return the best model's file in the run folder ``run``.
 
     Raises:
-        InputError: when the folder holds no model.
+        InputError: when the folder holds no model, or its index is damaged.
     """
     folder = Path(run) / FOLDER
     if (folder / BEST_INDEX).is_file():
-        best = json.loads((folder / BEST_INDEX).read_text(encoding="utf-8"))
-        return folder / best[0]["file"]
+        return folder / _read_index(folder / BEST_INDEX)[0]["file"]
     if (folder / LAST).is_file():
         return folder / LAST
     raise InputError(f"{run}: no {FOLDER}/{BEST_INDEX} or {FOLDER}/{LAST}; give a run folder, a checkpoint or a bundle")
+
+
+def _read_index(path: Path) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: damaged, it is not JSON; give one of the checkpoints beside it") from error
+    entries = _entries(content, str(path))
+    if not entries or not (path.parent / entries[0]["file"]).is_file():
+        raise InputError(f"{path}: names no checkpoint that is there; give one of the checkpoints beside it")
+    return entries
+
+
+def _entries(content: Any, where: str) -> list[dict[str, Any]]:
+    """Return the best models, if that is what ``content`` is: file (a plain name), epoch and value of each."""
+    sound = isinstance(content, list) and all(isinstance(entry, dict) and _is_entry(entry) for entry in content)
+    if not sound:
+        raise InputError(f"{where}: its list of the best models is damaged; give one of the checkpoints beside it")
+    return list(content)
+
+
+def _is_entry(entry: Mapping[str, Any]) -> bool:
+    file, epoch, value = (entry.get(name) for name in ("file", "epoch", "value"))
+    named = isinstance(file, str) and bool(file) and Path(file).name == file
+    return named and isinstance(epoch, int) and isinstance(value, float | int)
 
 
 def _rng_state() -> dict[str, Any]:

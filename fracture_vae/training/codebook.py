@@ -50,7 +50,7 @@ class CodebookInitialiser:
         count = 0
         for batch in self.loader:
             with self.acceleration.autocast():
-                z = self.network.encode(self.acceleration.arrange(batch["image"]))
+                z = self.network.encode(self.acceleration.arrange(batch["image"].to(self.acceleration.device)))
             gathered.append(z.float().movedim(1, -1).reshape(-1, z.shape[1]))
             count += len(gathered[-1])
             if count >= wanted:

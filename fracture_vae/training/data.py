@@ -11,18 +11,19 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from fracture_vae.cohort.geometry import CropGeometry
+from fracture_vae.cohort.holdout import guard_holdout
 from fracture_vae.cohort.manifest import Case
-from fracture_vae.cohort.volumes import read_volume
+from fracture_vae.cohort.volumes import read_stored, read_volume
 from fracture_vae.errors import InputError
+from fracture_vae.training.acceleration import usable
+from fracture_vae.training.storage import DTYPE, hold
 from fracture_vae.transforms import AugmentConfig, Preprocessing, apply, draw, multiple_of
 from fracture_vae.transforms.augment import resample
 from fracture_vae.transforms.padding import centred
 
 
 class VolumeDataset(Dataset[dict[str, Tensor]]):
-    """Volumes read once, preprocessed, centred in one common shape and held in memory as float16.
-
-    Float16 keeps [0, 1] to 2.4e-4 at worst, half a Hounsfield unit of a 1900 HU window, at half the memory.
+    """Volumes read once, preprocessed, centred in one common shape and held in one float16 tensor.
 
     Args:
         data: the cases, in order.
@@ -31,10 +32,15 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         multiple: what the network's size must be a multiple of.
         at_least: what that largest size is raised to; validation takes the training set's, since a network
             reconstructs differently in a tighter grid.
+        storage: ``device``, ``memory`` or ``file`` (see :mod:`fracture_vae.training.storage`); ``auto`` is the first
+            that has room.
+        device: where training runs.
+        allow_holdout: read hold-out cases all the same, which is logged; without it they are refused.
 
     Raises:
-        InputError: for a volume that cannot be read, does not fit ``preprocessing``, or exceeds ``size``; for
-            crops of different spacing or HU window.
+        InputError: for cases of the hold-out that are not allowed; for a volume that cannot be read, does not fit
+            ``preprocessing``, or exceeds ``size``; for crops of different spacing or HU window; for a storage that
+            has no room.
     """
 
     def __init__(
@@ -44,33 +50,28 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         size: Sequence[int] | None = None,
         multiple: int = 16,
         at_least: Sequence[int] | None = None,
+        storage: str = "auto",
+        device: torch.device | str = "cpu",
+        allow_holdout: bool = False,
     ) -> None:
         self.data = tuple(data)
+        guard_holdout(self.data, allow_holdout)
         _require_one_grid(self.data)
 
-        def load(case: Case) -> np.ndarray:
-            return preprocessing(read_volume(case.image).array, str(case.image)).astype(np.float16)
+        shapes = [read_stored(case.image).ras_shape for case in self.data]
+        self.size = _common_size(self.data, shapes, size, multiple, at_least)
+        self.images = hold((len(shapes), 1, *self.size), storage, usable(device))
+        self.places = [centred(shape, self.size) for shape in shapes]
+        self.padded = any(shape != tuple(self.size) for shape in shapes)
+
+        def load(index: int) -> None:
+            where = self.data[index].image
+            array = preprocessing(read_volume(where).array, str(where))
+            self.images[index, 0][self.places[index]] = torch.from_numpy(array).to(DTYPE)
 
         with ThreadPoolExecutor(4) as pool:
-            loading = tqdm(pool.map(load, self.data), "reading volumes", len(self.data), leave=False, unit="vol")
-            arrays = list(loading)
-        shapes = [array.shape for array in arrays]
-        largest = multiple_of(np.max(shapes, axis=0).tolist(), multiple)
-        if size is not None and len(size) != len(largest):
-            raise InputError(f"size {list(size)}: give one number for each of the {len(largest)} axes, or null")
-        if at_least is not None:
-            largest = tuple(max(pair) for pair in zip(largest, at_least, strict=True))
-        self.size = multiple_of(size, multiple) if size else largest
-        for case, shape in zip(self.data, shapes, strict=True):
-            if any(have > room for have, room in zip(shape, self.size, strict=True)):
-                raise InputError(
-                    f"{case.image}: its size {shape} exceeds size {tuple(self.size)}; raise size, or leave it null"
-                )
-        self.images = torch.zeros((len(arrays), 1, *self.size), dtype=torch.float16)
-        self.places = [centred(shape, self.size) for shape in shapes]
-        for index, array in enumerate(arrays):
-            self.images[index, 0][self.places[index]] = torch.from_numpy(array)
-        self.padded = any(shape != tuple(self.size) for shape in shapes)
+            reading = pool.map(load, range(len(shapes)))
+            list(tqdm(reading, "reading volumes", len(shapes), leave=False, unit="vol"))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -78,15 +79,41 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {key: value[0] for key, value in self.batch([index]).items()}
 
-    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Return ``image`` (B, 1, H, W, D) float32 and, if any volume is padded, ``valid`` of the same shape."""
-        images = self.images[list(indices)].float()
-        if not self.padded:
-            return {"image": images}
-        valid = torch.zeros_like(images)
-        for row, index in enumerate(indices):
-            valid[row, 0][self.places[index]] = 1
-        return {"image": images, "valid": valid}
+    def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """Return on ``device`` ``image`` (B, 1, H, W, D) float32 and, if any volume is padded, ``valid`` likewise."""
+        images = self.images[list(indices)].to(device, non_blocking=True).float()
+        return {"image": images, "valid": self._valid(indices, images)} if self.padded else {"image": images}
+
+    def _valid(self, indices: Sequence[int], like: Tensor) -> Tensor:
+        """Return 1 where a volume is and 0 in its padding: the product of one such line an axis."""
+        valid = torch.ones_like(like)
+        for axis, size in enumerate(self.size):
+            line = torch.arange(size)
+            ends = torch.tensor([(self.places[index][axis].start, self.places[index][axis].stop) for index in indices])
+            inside = (line >= ends[:, :1]) & (line < ends[:, 1:])
+            shape = [len(ends), 1, *(size if other == axis else 1 for other in range(len(self.size)))]
+            valid *= inside.reshape(shape).to(valid)
+        return valid
+
+
+def _common_size(
+    cases: Sequence[Case],
+    shapes: Sequence[tuple[int, ...]],
+    size: Sequence[int] | None,
+    multiple: int,
+    at_least: Sequence[int] | None,
+) -> tuple[int, ...]:
+    """Return the size all volumes are centred in (see :class:`VolumeDataset`)."""
+    largest = multiple_of(np.max(shapes, axis=0).tolist(), multiple)
+    if size is not None and len(size) != len(largest):
+        raise InputError(f"size {list(size)}: give one number for each of the {len(largest)} axes, or null")
+    if at_least is not None:
+        largest = tuple(max(pair) for pair in zip(largest, at_least, strict=True))
+    common = multiple_of(size, multiple) if size else largest
+    for case, shape in zip(cases, shapes, strict=True):
+        if any(have > room for have, room in zip(shape, common, strict=True)):
+            raise InputError(f"{case.image}: its size {shape} exceeds size {common}; raise size, or leave it null")
+    return common
 
 
 def _require_one_grid(cases: Sequence[Case]) -> None:
@@ -139,7 +166,7 @@ class BatchLoader:
             raise InputError(f"{len(dataset)} volume(s) cannot be shared among {world_size} processes")
         self.dataset = dataset
         self.batch_size = min(batch_size, share)
-        self.device = torch.device(device)
+        self.device = usable(device)
         self.shuffle = shuffle
         self.augmentation = augmentation
         self.rank = rank
@@ -160,16 +187,14 @@ class BatchLoader:
         self._noise.manual_seed(seed)
         mine = order[self.rank :: self.world_size].tolist()
         for step in range(len(self)):
-            batch = self.dataset.batch(mine[step * self.batch_size : (step + 1) * self.batch_size])
-            batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
+            batch = self.dataset.batch(mine[step * self.batch_size : (step + 1) * self.batch_size], self.device)
             yield batch if self.augmentation is None else self._augmented(batch, self.augmentation)
 
     def _augmented(self, batch: Mapping[str, Tensor], config: AugmentConfig) -> dict[str, Tensor]:
         params = draw(config, len(batch["image"]), self._draws)
         out = {"image": apply(batch["image"], params, self._noise)}
         if "valid" in batch:
-            moved = type(params)(*(p.to(self.device) for p in params))
-            out["valid"] = (resample(batch["valid"], moved) > 0.5).float()
+            out["valid"] = (resample(batch["valid"], params) > 0.5).float()
             out["image"] = out["image"] * out["valid"]
         return out
 

@@ -1,5 +1,6 @@
 """The learning rate, epoch by epoch."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fracture_vae import registry
+from fracture_vae.errors import InputError
 from fracture_vae.training.schedules import Schedule
 
 PLATEAU = "plateau"
@@ -81,8 +83,11 @@ def learning_rate(
     """Return the handler for a schedule's name (see ``fracture-vae plugins``) or ``plateau``.
 
     Raises:
-        InputError: when no such schedule is registered.
+        InputError: when no such schedule is registered, or a rate is none.
     """
+    for setting, rate in (("learning_rate", start), ("final_learning_rate", end)):
+        if not 0 <= rate < math.inf:
+            raise InputError(f"{setting} {rate}: must be a number from 0 up")
     if name == PLATEAU:
         return PlateauLearningRate(optimizer, evaluator, end)
     return ScheduledLearningRate(optimizer, registry.get(registry.SCHEDULES, name)(start, end, epochs))

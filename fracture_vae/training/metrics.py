@@ -51,9 +51,7 @@ def _terms_and_size(output: dict[str, Any]) -> tuple[Any, int]:
     return output[CommonKeys.PRED], len(output[CommonKeys.IMAGE]["image"])
 
 
-def mean_terms(
-    terms: Sequence[str], device: torch.device | str = "cpu", key: str = KEY_TERM
-) -> dict[str, MeanTerm]:
+def mean_terms(terms: Sequence[str], device: torch.device | str = "cpu", key: str = KEY_TERM) -> dict[str, MeanTerm]:
     """Return one :class:`MeanTerm` for each term but the key metric's, called ``<term>_loss``."""
     return {f"{term}_loss": MeanTerm(term, device) for term in terms if term != key}
 

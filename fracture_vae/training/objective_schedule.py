@@ -54,9 +54,7 @@ class ScheduledWeight:
             compared from epoch to epoch. None leaves the epoch's value.
     """
 
-    def __init__(
-        self, objective: nn.Module, name: str, schedule: Schedule, evaluator: Engine | None = None
-    ) -> None:
+    def __init__(self, objective: nn.Module, name: str, schedule: Schedule, evaluator: Engine | None = None) -> None:
         self.objective = objective
         self.name = name
         self.schedule = schedule

@@ -66,23 +66,24 @@ class RunPictures:
             made = self.network(self.acceleration.arrange(images)).float()
             self._save("reconstructions", name, torch.cat([images, made]), len(images))
             if isinstance(self.network, VAE):
-                self._save("samples", name, self._decoded(self._draws()), int(_SAMPLES**0.5))
+                self._save("samples", name, _decoded(self.network, self._draws(self.network)), int(_SAMPLES**0.5))
                 if self.network.config.latent == 2:
-                    self._save("traversals", name, self._decoded(latent_plane().to(images)), _PLANE)
+                    self._save("traversals", name, _decoded(self.network, latent_plane().to(images)), _PLANE)
 
-    def _draws(self) -> Tensor:
+    def _draws(self, network: VAE) -> Tensor:
         """Return draws from the prior that do not disturb the run's own."""
         device = self.acceleration.device
         with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
             torch.manual_seed(0)
-            return self.network.prior.sample(_SAMPLES)
-
-    def _decoded(self, z: Tensor) -> Tensor:
-        return self.network.to_sample(self.network.decode(z))
+            return network.prior.sample(_SAMPLES)
 
     def _save(self, folder: str, name: str, images: Tensor, columns: int) -> None:
         with replacing(self.run_dir / folder / name) as temporary:
             imsave(temporary, tiled(images, columns), cmap="gray", vmin=0, vmax=255)
+
+
+def _decoded(network: VAE, z: Tensor) -> Tensor:
+    return network.to_sample(network.decode(z))
 
 
 def latent_plane(points: int = _PLANE) -> Tensor:

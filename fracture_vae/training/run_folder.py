@@ -17,7 +17,7 @@ import torch
 
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.errors import InputError
-from fracture_vae.files import require_folder, sha256, write_text
+from fracture_vae.files import read_json, require_folder, sha256, write_text
 
 PACKAGES = ("fracture-vae", "monai", "torch", "pytorch-ignite", "nibabel", "SimpleITK", "numpy", "scikit-image")
 META_FILE = "run_meta.json"
@@ -47,10 +47,11 @@ def new_run(project_dir: str | os.PathLike[str], group: str, name: str) -> str:
     """Make ``<project_dir>/<group>/<YYYYMMDD-NNN-name>/`` with the day's next number, and point ``latest`` at it.
 
     Raises:
-        InputError: when ``name`` is no plain folder name, or ``project_dir`` cannot hold folders.
+        InputError: when ``name`` or ``group`` is no plain folder name, or ``project_dir`` cannot hold folders.
     """
-    if not name or Path(name).name != name:
-        raise InputError(f"run_name '{name}': give a plain name without '/'")
+    for setting, value in (("run_name", name), ("group", group)):
+        if Path(value).name != value or value in ("", "..") or not value.isprintable():
+            raise InputError(f"{setting} '{value}': give a plain name without '/'")
     parent = Path(project_dir).expanduser().resolve() / group
     require_folder(parent)
     parent.mkdir(parents=True, exist_ok=True)
@@ -80,10 +81,9 @@ def point_latest(parent: Path, run: Path) -> None:
 
 def followed(path: Path) -> Path:
     """Return where ``…/latest`` leads on a system without links, and any other path as it is."""
-    written = path.with_name("latest.txt")
-    if path.name == "latest" and not path.exists() and written.is_file():
-        return path.with_name(written.read_text(encoding="utf-8").strip())
-    return path
+    if path.name != "latest" or path.exists() or not path.with_name("latest.txt").is_file():
+        return path
+    return path.parent / path.with_name("latest.txt").read_text(encoding="utf-8", errors="replace").strip()
 
 
 def discard_empty(run: Path) -> None:
@@ -145,9 +145,10 @@ def write_record(
     }
     path = Path(run_dir) / META_FILE
     if path.is_file():  # a run that goes on keeps the record of how it began
-        began = json.loads(path.read_text(encoding="utf-8"))
+        began = read_json(path)
         began.pop("finished", None)
-        meta = {**began, "resumed": [*began.get("resumed", []), meta]}
+        before = began.get("resumed", [])
+        meta = {**began, "resumed": [*(before if isinstance(before, list) else []), meta]}
     write_text(path, json.dumps(meta, indent=2) + "\n")
     copy = Path(run_dir) / BUNDLE_COPY
     if not (copy.exists() and copy.samefile(bundle_root)):

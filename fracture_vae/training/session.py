@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from inspect import signature
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from torch.optim import Optimizer
 
 from fracture_vae.cohort.manifest import Cohort, pseudonym
 from fracture_vae.errors import InputError, nearest
-from fracture_vae.files import sha256, write_text
+from fracture_vae.files import read_json, sha256, write_text
 from fracture_vae.networks import load_state
+from fracture_vae.training.about import About, read_about
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.checkpoints import load
 from fracture_vae.training.data import VolumeDataset
@@ -25,7 +27,6 @@ from fracture_vae.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_FORMAT = 1
 PLACES = ("bundle_root", "project_dir", "group", "run_name", "run_dir", "resume", "cohort", "data_dir")
 """Settings that say where things are and do not shape a model; ``config_sha256`` leaves them out."""
 
@@ -41,7 +42,9 @@ def build_optimizer(name: str, parameters: Iterable[Tensor], learning_rate: floa
     if name not in known:
         raise InputError(f"optimizer '{name}' is not in torch.optim{nearest(name, known)}")
     try:
-        made: Optimizer = getattr(torch.optim, name)(parameters, lr=learning_rate, weight_decay=weight_decay)
+        kind = getattr(torch.optim, name)
+        fused = {"fused": True} if "fused" in signature(kind).parameters else {}  # one pass over the weights, not ten
+        made: Optimizer = kind(parameters, lr=learning_rate, weight_decay=weight_decay, **fused)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise InputError(
             f"optimizer '{name}' with learning_rate {learning_rate} and weight_decay {weight_decay}: "
@@ -71,7 +74,7 @@ def named(handler: Any) -> Any:
 
 def voxels_seen(dataset: VolumeDataset, epochs: int) -> float:
     """Return how many voxels a whole training run passes through the network."""
-    return float(dataset.images.numel()) * epochs
+    return float(len(dataset) * prod(dataset.size)) * epochs
 
 
 def about_model(
@@ -82,34 +85,32 @@ def about_model(
     cohort: Cohort,
     fold: int,
     size: Sequence[int],
-) -> dict[str, Any]:
-    """Return what a checkpoint of a cohort says of itself.
-
-    Enough to rebuild the network, to repeat preprocessing and padding, and to know which patients it has seen
-    (``trained_on``, as pseudonyms) without naming them.
-    """
-    return {
-        **about_network(bundle_root, config, network),
-        "preprocessing": asdict(preprocessing),
-        "size": list(size),
-        "cohort_sha256": sha256(cohort.path),
-        "trained_on": sorted({pseudonym(case.patient_id) for case in cohort.training(fold)}),
-        "fold": fold,
-    }
+) -> About:
+    """Return what a checkpoint of a cohort says of itself; patients are not named, but known by pseudonyms."""
+    return about_network(
+        bundle_root,
+        config,
+        network,
+        preprocessing=preprocessing,
+        size=(size[0], size[1], size[2]),
+        fold=fold,
+        trained_on=tuple(sorted({pseudonym(case.patient_id) for case in cohort.training(fold)})),
+        cohort_sha256=sha256(cohort.path),
+    )
 
 
-def about_network(bundle_root: str, config: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
-    """Return what a checkpoint says of its bundle, its settings and its network, whatever the data."""
+def about_network(bundle_root: str, config: Mapping[str, Any], network: nn.Module, **known: Any) -> About:
+    """Return what a checkpoint says of its bundle, settings and network, and whatever else is ``known`` of it."""
     metadata_file = Path(bundle_root) / "configs" / "metadata.json"
-    metadata = json.loads(metadata_file.read_text(encoding="utf-8")) if metadata_file.is_file() else {}
+    metadata = read_json(metadata_file) if metadata_file.is_file() else {}
     shaping = {key: value for key, value in config.items() if key not in PLACES}
-    return {
-        "format": CHECKPOINT_FORMAT,
-        "bundle": metadata.get("name", Path(bundle_root).name),
-        "bundle_version": metadata.get("version", ""),
-        "network": getattr(network, "definition", None),
-        "config_sha256": hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest(),
-    }
+    return About(
+        network=getattr(network, "definition", None),
+        bundle=str(metadata.get("name", Path(bundle_root).name)),
+        bundle_version=str(metadata.get("version", "")),
+        config_sha256=hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest(),
+        **known,
+    )
 
 
 def announce(train: VolumeDataset, validate: VolumeDataset, acceleration: Acceleration) -> None:
@@ -124,7 +125,7 @@ def finish(run_dir: str) -> None:
     if idist.get_rank() > 0:
         return
     path = Path(run_dir) / META_FILE
-    meta = {**json.loads(path.read_text(encoding="utf-8")), "finished": now()}
+    meta = {**read_json(path), "finished": now()}
     write_text(path, json.dumps(meta, indent=2) + "\n")
     logger.info("run folder: %s (%s, metrics.csv, checkpoints/)", run_dir, META_FILE)
     logger.info("look at it: tensorboard --logdir %s", run_dir)
@@ -142,8 +143,8 @@ def load_checkpoint(network: nn.Module, checkpoint: str | Path, fold: int | None
         InputError: when the file cannot be loaded safely, holds another architecture, or was trained on ``fold``.
     """
     content = load(checkpoint)
-    validated_on = json.loads(content.get("about", "{}")).get("fold") if fold is not None else None
-    if validated_on is not None and validated_on != fold:
+    validated_on = read_about(content, str(checkpoint)).fold
+    if fold is not None and validated_on is not None and validated_on != fold:
         raise InputError(f"{checkpoint}: has trained on fold {fold}; validate it on fold {validated_on}")
     state = content.get("network", content)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -161,5 +162,5 @@ def say_metrics(evaluator: Any) -> None:
 
 def size_trained_on(checkpoint: str | Path) -> list[int] | None:
     """Return the size (H, W, D) of the volumes a checkpoint was trained on, or None where it does not say."""
-    size: list[int] | None = json.loads(load(checkpoint).get("about", "{}")).get("size")
-    return size
+    size = read_about(load(checkpoint), str(checkpoint)).size
+    return None if size is None else list(size)

@@ -50,7 +50,7 @@ class ValidationSlices:
     def _log(self, evaluator: Engine, trainer: Engine) -> None:  # noqa: ARG002
         if self.run_log.writer is None:
             return
-        image = next(iter(self.loader))["image"][:1]
+        image = next(iter(self.loader))["image"][:1].to(self.acceleration.device)
         if image.dim() < 4:  # vectors have no pictures
             return
         self.network.eval()

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from fracture_vae.cohort.images import Images, LabelledImages, open_images
+from fracture_vae.training.about import About
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.run_folder import write_record
@@ -47,7 +48,7 @@ def open_study(data: str, data_dir: str | os.PathLike[str]) -> Study:
     train, validate = (LabelledImages(*(part[where] for part in found.train)) for where in _halves(cut))
     digest = hashlib.sha256()
     for part in (*found.train, *found.test):
-        digest.update(np.ascontiguousarray(part))
+        digest.update(np.ascontiguousarray(part).tobytes())
     return Study(found.name, train, validate, found.test, digest.hexdigest())
 
 
@@ -62,23 +63,18 @@ def about_study_model(
     study: Study,
     normal: Sequence[int] | None,
     dataset: ImageDataset,
-) -> dict[str, Any]:
+) -> About:
     """Return what a checkpoint says of itself: the network, and the data it has seen (``normal`` labels, or all)."""
-    return {
-        **about_network(bundle_root, config, network),
-        "size": list(dataset.size),
-        "data": {
-            "name": study.name,
-            "sha256": study.sha256,
-            "normal": None if normal is None else list(normal),
-            "samples": len(dataset),
-        },
+    data = {
+        "name": study.name,
+        "sha256": study.sha256,
+        "normal": None if normal is None else list(normal),
+        "samples": len(dataset),
     }
+    return about_network(bundle_root, config, network, data=data)
 
 
-def announce_study(
-    study: Study, train: ImageDataset, validate: ImageDataset, acceleration: Acceleration
-) -> None:
+def announce_study(study: Study, train: ImageDataset, validate: ImageDataset, acceleration: Acceleration) -> None:
     """Log what is about to be trained on, and how."""
     size = "×".join(map(str, train.size))
     logger.info("%s: %d training and %d validation samples of %s", study.name, len(train), len(validate), size)

@@ -108,7 +108,6 @@ def apply(volumes: Tensor, params: AugmentParams, generator: torch.Generator | N
     Voxels that come from outside the volume are 0. Brightness and contrast leave voxels at exactly 0 alone
     (air below the window and padding), and the result is clipped to [0, 1].
     """
-    params = AugmentParams(*(p.to(volumes.device) for p in params))
     return intensity(resample(volumes, params), params, generator)
 
 
@@ -117,22 +116,30 @@ def resample(volumes: Tensor, params: AugmentParams) -> Tensor:
 
     An output voxel at centred coordinate p reads the input at M⁻¹(p - t), M = scale · R(angle) · flip.
     """
+    params = _on(volumes.device, params)
     batch, _, height, width, depth = volumes.shape
     slices = volumes[:, 0].permute(0, 3, 1, 2)  # (B, D, H, W): z as channels
     grid = _xy_grid(params, height, width)
     slices = F.grid_sample(slices, grid.to(slices.dtype), "bilinear", "zeros", align_corners=False)
     weights = _z_weights(params.scale, depth).to(slices.dtype)
-    moved = torch.bmm(weights, slices.reshape(batch, depth, height * width))
-    return moved.reshape(batch, depth, height, width).permute(0, 2, 3, 1).unsqueeze(1)
+    columns = slices.reshape(batch, depth, height * width).transpose(1, 2)
+    return torch.bmm(columns, weights.transpose(1, 2)).reshape(batch, 1, height, width, depth)
 
 
 def intensity(volumes: Tensor, params: AugmentParams, generator: torch.Generator | None = None) -> Tensor:
     """Return ``volumes`` with contrast, brightness and noise applied, clipped to [0, 1]."""
+    noisy = params.noise.nonzero()[:, 0].to(volumes.device)  # drawing noise takes longer than all the rest
+    params = _on(volumes.device, params)
     shape = (-1, *[1] * (volumes.dim() - 1))
-    changed = volumes * params.contrast.reshape(shape) + params.brightness.reshape(shape)
-    changed = torch.where(volumes > 0, changed, volumes)
-    noise = torch.randn(volumes.shape, generator=generator, device=volumes.device, dtype=volumes.dtype)
-    return (changed + noise * params.noise.reshape(shape)).clamp(0, 1)
+    changed = volumes * params.contrast.reshape(shape)
+    changed.addcmul_(volumes.sign(), params.brightness.reshape(shape))  # 0 where a voxel is 0
+    noise = torch.randn((len(noisy), *volumes.shape[1:]), generator=generator, device=volumes.device)
+    changed.index_add_(0, noisy, noise.mul_(params.noise[noisy].reshape(shape)).to(volumes.dtype))
+    return changed.clamp_(0, 1)
+
+
+def _on(device: torch.device, params: AugmentParams) -> AugmentParams:
+    return AugmentParams(*(p.to(device) for p in params))
 
 
 def _xy_grid(params: AugmentParams, height: int, width: int) -> Tensor:

@@ -1,5 +1,6 @@
 """From stored values to [0, 1], the only range the networks know."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +33,19 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.intensity not in METHODS:
-            hint = nearest(self.intensity, METHODS)
+            hint = nearest(str(self.intensity), METHODS)
             raise InputError(f"intensity '{self.intensity}' is not one of {', '.join(METHODS)}{hint}")
         for name in ("hu_window", "percentiles"):
-            low, high = getattr(self, name)
-            object.__setattr__(self, name, (float(low), float(high)))
-            if not low < high:
-                raise InputError(f"{name} [{low}, {high}]: the lower bound must lie below the upper one")
+            given = getattr(self, name)
+            try:
+                low, high = map(float, given)
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{name} {given!r}: give two numbers, the lower bound and the upper one") from error
+            object.__setattr__(self, name, (low, high))
+            if not -math.inf < low < high < math.inf:
+                raise InputError(f"{name} [{low:g}, {high:g}]: the lower bound must lie below the upper one")
+        if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise InputError(f"percentiles {list(self.percentiles)}: must lie between 0 and 100")
 
     def __call__(self, array: NDArray[np.float32], where: str) -> NDArray[np.float32]:
         """Return ``array`` (any shape) in [0, 1] as float32; ``where`` names it in error messages.

@@ -237,3 +237,33 @@ def test_float_noise_in_the_masks_affine_is_no_other_grid(tmp_path):
     image = nib.load(mask)
     nib.save(nib.Nifti1Image(np.array(image.dataobj), image.affine + 1e-5 * np.eye(4)[:, ::-1]), mask)
     assert len(crop_vertebrae(ct, mask, tmp_path / "out", **SMALL)) == 2
+
+
+def test_truth_gives_its_vertebra_a_box_and_its_neighbour_none(tmp_path):
+    """On a grid along the world's axes at 1 mm, so that the box can be told by hand; what leaves the mask is kept."""
+    affine = np.eye(4)
+    ct, mask = scan(tmp_path, affine=affine)
+    labels = np.array(nib.load(mask).dataobj)
+    truth = np.zeros_like(labels)
+    truth[12:16, 11:14, 6:10] = 1  # L1 is 10:20, 10:18, 3:8, so two slices lie above it
+    truth[40:44] = 1  # beyond 5 mm of L2, which is 28:36
+    nib.save(nib.Nifti1Image(truth, affine), tmp_path / "truth.nii.gz")
+    l1, l2 = crop_vertebrae(ct, mask, tmp_path / "out", truth_path=tmp_path / "truth.nii.gz", **SMALL)
+    # the crop's voxel 15.5 is the centroid (14.5, 13.5, 5), so it begins at −1, −2, −10.5: half a voxel off along z
+    assert (l1.label, l1.box, l1.extra["slices"]) == (1, Box((13, 13, 16), (17, 16, 20)), "16:20")
+    assert (l2.label, l2.box, "slices" in l2.extra) == (0, None, False)
+    again = read_cohort(tmp_path / "out" / "cohort.csv").cases
+    assert [case.box for case in again] == [l1.box, None]
+
+
+def test_a_box_drawn_by_hand_gives_way_to_the_truth(tmp_path):
+    ct, mask = scan(tmp_path)
+    table = tmp_path / "out" / "cohort.csv"
+    cases = crop_vertebrae(ct, mask, table.parent, **SMALL)
+    write_cohort(table, [replace(c, box=Box((1, 1, 1), (4, 4, 4)), extra={"slices": "1:4"}) for c in cases])
+    nib.save(nib.Nifti1Image((nib.load(mask).get_fdata() == 20).astype(np.uint8), OBLIQUE), tmp_path / "truth.nii.gz")
+    l1, l2 = crop_vertebrae(ct, mask, table.parent, truth_path=tmp_path / "truth.nii.gz", **SMALL)
+    assert l1.box not in (None, Box((1, 1, 1), (4, 4, 4)))
+    assert l1.extra["slices"] == f"{l1.box.lower[2]}:{l1.box.upper[2]}"
+    assert l2.box is None
+    assert "slices" not in l2.extra

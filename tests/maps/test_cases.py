@@ -127,6 +127,21 @@ def test_distance_is_in_millimetres(crop: dict[str, Any], blob: Callable[..., Pa
     assert case.region[0, 0, 8, 13, 8]
 
 
+@pytest.mark.parametrize("corner", [(0, 0, 0), (15, 15, 15), (3, 12, 8)])
+def test_the_distance_is_exact_at_the_border_of_the_grid_too(crop: dict[str, Any], corner: tuple[int, ...]) -> None:
+    mask = np.zeros((16, 16, 16), np.uint8)
+    mask[corner] = 1
+    nib.save(nib.Nifti1Image(mask, nib.load(crop["image"]).affine), crop["vertebra_mask"])
+    case = CaseDataset([{**crop, "crop": ""}], Preprocessing("none"), score_margin=3.5)[0]
+    away = sum((index - at) ** 2 for index, at in zip(np.indices(mask.shape), corner, strict=True))
+    assert np.array_equal(case.region[0, 0].numpy(), away <= 3.5**2)
+
+
+def test_a_mask_that_marks_nothing_is_told(crop: dict[str, Any]) -> None:
+    nib.save(nib.Nifti1Image(-np.eye(16, dtype=np.int8)[..., None].repeat(16, 2), np.eye(4)), crop["vertebra_mask"])
+    assert "a_label.nii.gz: marks no voxel" in CaseDataset([crop], Preprocessing("none"))[0].error
+
+
 def test_a_case_that_cannot_be_read_says_why_and_the_next_one_is_read(crop: dict[str, Any], tmp_path: Path) -> None:
     wrong = json.loads(crop["crop"]) | {"shape": [8, 8, 8]}
     small = tmp_path / "small.nii.gz"

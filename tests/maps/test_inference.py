@@ -1,12 +1,19 @@
 """Any size goes in and comes out."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fracture_vae.maps.inference import PaddedInferer
+from fracture_vae.maps.cases import LoadedCase
+from fracture_vae.maps.inference import PaddedInferer, reconstruct_cases, stacked
+from fracture_vae.networks import build_network
+from fracture_vae.training import Accelerated, choose
 
 
 class Remembers(nn.Module):
@@ -39,3 +46,95 @@ def test_the_image_lies_in_the_middle_as_in_training() -> None:
     network = Remembers()
     PaddedInferer(8)(torch.ones(1, 1, 5, 8), network)
     assert network.seen[0, 0, :, 0].tolist() == [0, 1, 1, 1, 1, 1, 0, 0]
+
+
+def case(name: str, image: Tensor, error: str = "") -> LoadedCase:
+    there = torch.ones_like(image, dtype=torch.bool)
+    return LoadedCase({"case_id": name, "image": f"{name}.nii.gz"}, image, there, there, None, error)
+
+
+def engine(network: nn.Module) -> Any:
+    """What reconstruct_cases needs of a MONAI evaluator."""
+    state = SimpleNamespace(device=torch.device("cpu"))
+    return SimpleNamespace(network=network, inferer=PaddedInferer(4), state=state)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def cores(request: pytest.FixtureRequest) -> Iterator[int]:
+    """So many cores to compute on; as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def vqvae() -> nn.Module:
+    torch.manual_seed(0)
+    return build_network(name="vqvae", channels=[4, 8], quantizer_options={"num_codes": 16, "dim": 8}).eval()
+
+
+def test_a_case_s_reconstruction_does_not_depend_on_its_batch_mates(cores: int) -> None:
+    network = vqvae()
+    cases = [case(str(n), torch.rand(1, 1, *shape)) for n, shape in enumerate([(8, 8, 8)] * 3 + [(9, 7, 5)] * 2)]
+    together = reconstruct_cases(engine(network), cases)
+    assert [result.case.item["case_id"] for result in together] == list("01234")
+    for result in together:
+        alone = reconstruct_cases(engine(network), [result.case])[0]
+        assert result.reconstruction is not None
+        assert alone.reconstruction is not None
+        torch.testing.assert_close(result.reconstruction, alone.reconstruction, atol=1e-6, rtol=0)
+        expected = PaddedInferer(4)(result.case.image, network)
+        torch.testing.assert_close(alone.reconstruction, expected, atol=1e-6, rtol=0)
+    assert torch.get_num_threads() == cores
+
+
+@torch.no_grad()
+def test_stacked_cases_are_reconstructed_as_each_by_itself() -> None:
+    network, sizes = vqvae(), []
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    cases = [case(str(n), torch.rand(1, 1, *shape)) for n, shape in enumerate([(8, 8, 8)] * 3 + [(8, 8, 4)])]
+    together = stacked(network, cases)
+    assert sizes == [3, 1]
+    for one, other in zip(together, cases, strict=True):
+        assert one.case is other
+        torch.testing.assert_close(one.reconstruction, network(other.image), atol=1e-6, rtol=0)
+
+
+def test_a_batch_that_is_too_much_is_taken_apart() -> None:
+    def cramped(images: Tensor) -> Tensor:
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return images
+
+    cases = [case(str(n), torch.rand(1, 1, 8, 8, 8)) for n in range(3)]
+    results = stacked(cramped, cases)
+    for result, one in zip(results, cases, strict=True):
+        assert result.case is one
+        assert one.image.equal(result.reconstruction)
+
+
+def test_a_case_the_network_fails_for_is_named_and_the_others_go_on(cores: int) -> None:
+    class Picky(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.max() > 1:
+                raise RuntimeError("too bright\nfor me")
+            return x
+
+    good, bad = torch.rand(1, 1, 8, 8, 8), torch.full((1, 1, 8, 8, 8), 2.0)
+    cases = [case("a", good), case("b", bad), case("c", good), case("d", torch.zeros(0), "cannot be read")]
+    results = reconstruct_cases(engine(Picky()), cases)
+    assert [result.reconstruction is not None for result in results] == [True, False, True, False]
+    assert results[1].case.error == "b.nii.gz: the network failed: too bright"
+    assert results[3].case.error == "cannot be read"
+
+
+def test_maps_in_bf16_are_those_of_the_network_as_trained_but_for_its_rounding() -> None:
+    network = vqvae()
+    image = torch.rand(1, 1, 16, 16, 16)
+    fast = Accelerated(network, choose("cpu", "bf16", compile=False))
+    with torch.no_grad():
+        expected = network(image)
+    (result,) = reconstruct_cases(engine(fast), [case("a", image)])
+    difference = (result.reconstruction - expected).abs()
+    assert difference.mean() < 2e-3
+    assert difference.max() < 2e-2

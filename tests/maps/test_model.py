@@ -13,6 +13,7 @@ from fracture_vae.errors import InputError
 from fracture_vae.files import sha256
 from fracture_vae.maps.model import describe, find_bundle, find_models, load_network
 from fracture_vae.networks import build_network
+from fracture_vae.training.about import About
 
 
 def test_a_run_folder_gives_its_best_model(tiny_run: Path) -> None:
@@ -20,20 +21,20 @@ def test_a_run_folder_gives_its_best_model(tiny_run: Path) -> None:
     for run in (tiny_run, tiny_run.parent / "latest"):
         found = find_models(run)
         assert [model.path.resolve() for model in found] == [tiny_run / "checkpoints" / best]
-        assert found[0].about["fold"] == 1
+        assert found[0].about.fold == 1
 
 
 def test_a_run_of_all_folds_gives_a_model_a_fold(tiny_folds: Path) -> None:
     found = find_models(tiny_folds)
-    assert [model.about["fold"] for model in found] == [1, 2, 3]
+    assert [model.about.fold for model in found] == [1, 2, 3]
     assert [model.path.parent.parent.name for model in found] == ["fold_1", "fold_2", "fold_3"]
 
 
 def test_a_checkpoint_and_a_plain_state_dict_are_models(tiny_run: Path, tmp_path: Path) -> None:
     last = tiny_run / "checkpoints" / "last.pt"
-    assert find_models(last)[0].about["epoch"] == 2
+    assert find_models(last)[0].about.epoch == 2
     torch.save(torch.load(last, weights_only=True)["network"], tmp_path / "plain.pt")
-    assert find_models(tmp_path / "plain.pt")[0].about == {}
+    assert find_models(tmp_path / "plain.pt")[0].about == About()
 
 
 def test_a_bundle_gives_its_own_model(tiny_run: Path, vq3d: Path, tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_where_there_is_no_model_it_is_told(tmp_path: Path) -> None:
 
 def test_a_loaded_network_is_the_one_saved_and_in_evaluation(tiny_run: Path) -> None:
     last = tiny_run / "checkpoints" / "last.pt"
-    network = load_network(build_network(**find_models(last)[0].about["network"]), last, "cpu")
+    network = load_network(build_network(**find_models(last)[0].about.network), last, "cpu")
     assert not network.training
     saved = torch.load(last, weights_only=True)["network"]
     assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())

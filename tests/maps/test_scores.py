@@ -49,3 +49,26 @@ def test_a_score_of_nothing_is_refused() -> None:
     for fraction in (0.0, 1.5, float("nan")):
         with pytest.raises(InputError, match="top_fraction"):
             case_score(values, ~none, ~none, fraction)
+
+
+@given(
+    values=st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=400),
+    fraction=st.floats(0.001, 1),
+    rising=st.booleans(),
+)
+def test_the_score_is_the_mean_of_the_largest_values_however_they_lie(
+    values: list[float], fraction: float, rising: bool
+) -> None:
+    map_ = torch.tensor(sorted(values) if rising else values)
+    everywhere = torch.ones(len(values), dtype=torch.bool)
+    count = max(1, round(fraction * len(values)))
+    expected = sum(sorted(values)[-count:]) / count
+    assert case_score(map_, everywhere, everywhere, fraction) == pytest.approx(expected, abs=1e-5)
+
+
+def test_large_values_that_a_regular_sample_meets_or_misses_are_all_found() -> None:
+    for start in (0, 1):
+        map_ = torch.zeros(16000)
+        map_[start::16] = torch.arange(1000).float()
+        everywhere = torch.ones(16000, dtype=torch.bool)
+        assert case_score(map_, everywhere, everywhere, 0.01) == pytest.approx(sum(range(840, 1000)) / 160)

@@ -18,7 +18,8 @@ from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError, PartialFailure, exit_status
 from fracture_vae.files import sha256
 from fracture_vae.jobs import infer_cases
-from fracture_vae.maps.writer import DISPLAY_MAX, read_scores
+from fracture_vae.maps.table import read_scores
+from fracture_vae.maps.writer import DISPLAY_MAX
 
 COS, SIN = np.cos(0.3), np.sin(0.3)
 OBLIQUE = np.array([[0, -1.2 * COS, 2.0 * SIN, 5], [0.9, 0, 0, 7], [0, -1.2 * SIN, -2.0 * COS, 9], [0, 0, 0, 1.0]])
@@ -121,7 +122,7 @@ def test_a_network_s_reconstruction_is_what_is_written(tiny_run: Path, tiny_coho
 
     infer(tiny_run, tmp_path, images=[str(tiny_cohort.parent / "p10.nii.gz")])
     found = find_models(tiny_run)[0]
-    network = load_network(build_network(**found.about["network"]), found.path, "cpu")
+    network = load_network(build_network(**found.about.network), found.path, "cpu")
     image = torch.from_numpy(read_volume(tiny_cohort.parent / "p10.nii.gz").array)[None, None]
     with torch.no_grad():
         expected = network(image)[0, 0].numpy()
@@ -275,3 +276,51 @@ def test_a_case_that_fails_leaves_no_map_of_an_earlier_inference(
         infer(tiny_run, tmp_path / "out", images=images)
     assert [row["case_id"] for row in read_scores(tmp_path / "out" / "scores.csv")] == ["v1"]
     assert not list((tmp_path / "out").glob("v0*"))
+
+
+def test_only_the_maps_asked_for_are_written_and_earlier_ones_do_not_stay(
+    tiny_run: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    images = [str(tiny_cohort.parent / "p10.nii.gz")]
+    infer(tiny_run, tmp_path, images=images, npy=True)
+    before = read_volume(tmp_path / "p10_error.nii.gz").array
+    infer(tiny_run, tmp_path, images=images, maps=["error", "valid"])
+    assert sorted(path.name for path in tmp_path.glob("p10_*")) == [
+        "p10_error.nii.gz",
+        "p10_error.npy",
+        "p10_valid.nii.gz",
+        "p10_valid.npy",
+    ]
+    np.testing.assert_array_equal(read_volume(tmp_path / "p10_error.nii.gz").array, before)
+    said = json.loads((tmp_path / "p10.json").read_text(encoding="utf-8"))
+    assert list(said["units"]) == ["error", "valid"]
+
+
+@pytest.mark.parametrize(
+    ("maps", "complaint"), [(["error", "sigend"], "did you mean 'signed'"), (["recon"], "error, the primary output")]
+)
+def test_maps_there_are_none_of_are_refused(
+    tiny_run: Path, tiny_cohort: Path, tmp_path: Path, maps: list[str], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        infer(tiny_run, tmp_path / "out", cohort=str(tiny_cohort), maps=maps)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_case_whose_maps_do_not_all_fit_on_the_disk_leaves_none(
+    tiny_run: Path, tmp_path: Path, blob: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fracture_vae.maps import writer
+
+    write = writer.write_map
+
+    def full(path: Path, *arguments: Any, **settings: Any) -> None:
+        if path.name == "v1_recon.nii.gz":
+            raise InputError(f"{path}: cannot be written (No space left on device)")
+        write(path, *arguments, **settings)
+
+    monkeypatch.setattr(writer, "write_map", full)
+    images = [str(blob(tmp_path / "in" / f"v{index}.nii.gz", seed=index)) for index in range(2)]
+    with pytest.raises(PartialFailure, match=r"v1_recon\.nii\.gz: cannot be written"):
+        infer(tiny_run, tmp_path / "out", images=images)
+    assert {path.name.split("_")[0] for path in (tmp_path / "out").glob("v*")} == {"v0", "v0.json"}

@@ -11,7 +11,8 @@ from torch import nn
 
 from fracture_vae.errors import InputError
 from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer, load_state
-from fracture_vae.networks.dropout import ByteDropout
+from fracture_vae.networks.dropout import HashedDropout, hashed_bytes
+from fracture_vae.networks.folded import FoldedConvolution
 
 
 def small_net(**options: object) -> VQVAE:
@@ -49,7 +50,7 @@ def test_output_lies_in_unit_range_and_gradients_reach_every_parameter(norm: str
 
 def test_stages_are_convolution_norm_activation_dropout() -> None:
     kinds = [type(m) for m in small_net().encoder[0].modules() if not list(m.children())]
-    assert kinds == [nn.Conv3d, nn.BatchNorm3d, nn.LeakyReLU, ByteDropout]
+    assert kinds == [FoldedConvolution, nn.BatchNorm3d, nn.LeakyReLU, HashedDropout]
 
 
 def test_same_image_gets_the_codes_of_its_reconstruction_path() -> None:
@@ -95,13 +96,37 @@ def test_size_that_does_not_divide_is_named() -> None:
 def test_dropout_keeps_the_mean_and_drops_the_stated_share() -> None:
     torch.manual_seed(0)
     x = torch.ones(2, 3, 51, 50, 50).to(memory_format=torch.channels_last_3d).requires_grad_()
-    y = ByteDropout(0.1)(x)
+    y = HashedDropout(0.1)(x)
     assert (y == 0).float().mean().item() == pytest.approx(26 / 256, abs=2e-3)
     assert y.mean().item() == pytest.approx(1, abs=3e-3)
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())  # the mask of the forward, not another
-    assert torch.equal(ByteDropout(0.1).eval()(x), x)
-    assert ByteDropout(0.0)(x) is x
+    assert torch.equal(HashedDropout(0.1).eval()(x), x)
+    assert HashedDropout(0.0)(x) is x
+
+
+def test_dropout_does_the_same_where_it_is_compiled() -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    x = torch.full((2, 3, 51, 50, 50), 2.0, requires_grad=True)
+    y = torch.compile(HashedDropout(0.1), backend="aot_eager")(x)
+    assert (y == 0).float().mean().item() == pytest.approx(26 / 256, abs=2e-3)
+    assert y[y != 0].unique().tolist() == pytest.approx([2 * 256 / 230])
+    y.sum().backward()
+    assert torch.equal(2 * x.grad, y.detach())
+
+
+def test_what_is_dropped_tells_nothing_of_its_neighbours_or_of_the_next_step() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1, 16, 32, 32, 32)
+    first, second = (hashed_bytes(x) < 64 for _ in range(2))
+    assert first.float().mean().item() == pytest.approx(0.25, abs=3e-3)
+    pairs = [(first, second)]
+    for axis in range(1, 5):
+        length = first.shape[axis] - 1
+        pairs.append((first.narrow(axis, 0, length), first.narrow(axis, 1, length)))
+    for a, b in pairs:
+        assert (a & b).float().mean().item() == pytest.approx(0.25**2, abs=3e-3)
 
 
 def test_state_round_trips_through_a_file_without_pickle(tmp_path: Path) -> None:

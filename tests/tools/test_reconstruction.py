@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 
 from fracture_vae.errors import InputError
+from fracture_vae.evaluation.baselines import Volumes, mean_template, residuals
 from fracture_vae.transforms import Preprocessing
 from tools.benchmarks import reconstruction
-from tools.benchmarks.baselines import (
-    Volumes,
-    common_grid,
-    mean_template,
-    median_template,
-    pca_reconstruction,
-    residuals,
-)
+from tools.benchmarks.baselines import common_grid, median_template, pca_reconstruction
 from tools.benchmarks.measures import CaseErrors, case_errors, mean_interval
 from tools.benchmarks.reconstruction import (
     MEAN,

@@ -1,5 +1,6 @@
 """Checkpoints: the three lowest are kept, nothing but tensors and primitives is in them, bad files are told."""
 
+import errno
 import json
 import math
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
+from fracture_vae.training.about import About
 from fracture_vae.training.checkpoints import Checkpoints, best_checkpoint, load, save
 from fracture_vae.training.session import load_checkpoint
 
@@ -21,7 +23,7 @@ from fracture_vae.training.session import load_checkpoint
 def validated(folder: Path, values: list[float], keep: int = 3) -> Checkpoints:
     """Train as many epochs as there are values, each validation giving one."""
     trainer, evaluator = Engine(lambda *_: None), Engine(lambda *_: None)
-    checkpoints = Checkpoints(folder, nn.Linear(1, 1), {"name": "tiny"}, evaluator, {}, keep)
+    checkpoints = Checkpoints(folder, nn.Linear(1, 1), About(), evaluator, {}, keep)
 
     def validate(engine: Engine) -> None:
         with torch.no_grad():
@@ -84,12 +86,12 @@ def test_a_run_s_checkpoints_hold_tensors_and_primitives_only(tiny_run: Path) ->
 def test_saving_replaces_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "a.pt", {"x": 1})
 
-    def breaks(content: Any, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError("disk full")
+    def breaks(content: Any, file: Any) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", breaks)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"a\.pt: cannot be written \(No space left on device\)"):
         save(tmp_path / "a.pt", {"x": 2})
     assert load(tmp_path / "a.pt") == {"x": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]

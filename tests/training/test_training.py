@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import resume_run
-from fracture_vae.training import GradientClipping
+from fracture_vae.training import GradientClipping, choose
 
 TERMS = {"recon_loss", "vq_loss", "total_loss", "perplexity", "codebook_usage"}
 Train = Callable[..., Path]
@@ -178,6 +178,22 @@ def test_training_learns(train: Train, tmp_path: Path) -> None:
 def test_every_choice_of_the_config_trains(train: Train, tmp_path: Path, settings: dict[str, Any]) -> None:
     run = train(tmp_path, max_epochs=1, **settings)
     assert all(torch.tensor(float(value)).isfinite() for value in rows(run)[0].values())
+
+
+def test_bf16_ends_within_a_hundredth_of_fp32_s_validation_loss(train: Train, tmp_path: Path) -> None:
+    settings = {"max_epochs": 25, "learning_rate": 2e-3}
+    plain, half = (
+        [float(row["val/recon_loss"]) for row in rows(train(tmp_path / precision, precision=precision, **settings))]
+        for precision in ("fp32", "bf16")
+    )
+    assert plain[-1] < 0.9 * plain[0]
+    assert half[-1] == pytest.approx(plain[-1], rel=0.01)
+    assert half != plain
+
+
+def test_how_it_ran_is_on_record(tiny_run: Path) -> None:
+    meta = json.loads((tiny_run / "run_meta.json").read_text(encoding="utf-8"))
+    assert meta["acceleration"] == str(choose("cpu", "fp32", False))
 
 
 def test_volumes_of_mixed_size_and_kind_train(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.transforms import Affine
+from monai.transforms import Affine, Compose, RandAffined, RandFlipd, RandScaleIntensityd, RandShiftIntensityd
 
 from fracture_vae.errors import InputError
 from fracture_vae.transforms import AugmentConfig, AugmentParams, apply, draw
@@ -75,6 +75,49 @@ def test_the_separable_resample_equals_monais_affine(flip, degrees, shift_x, shi
     forward[:3, 3] = [shift_x * 20, shift_y * 24, 0]
     monai_affine = Affine(affine=np.linalg.inv(forward), padding_mode="zeros", image_only=True)
     torch.testing.assert_close(ours[0], monai_affine(volume[0]).as_tensor(), atol=2e-4, rtol=0)
+
+
+def monai_chain(one: AugmentParams, shape: tuple[int, ...]) -> Compose:
+    """MONAI's dictionary transforms with their random ranges closed around one sample's parameters.
+
+    ``RandAffined`` maps output to input as R(θ) · (s · p + t), ours as R(-angle) · (p - shift) / scale.
+    """
+    flip, angle, shift_x, shift_y, scale, _, brightness, contrast = (value.item() for value in one)
+    return Compose(
+        [
+            RandFlipd("image", prob=float(flip), spatial_axis=0),
+            RandAffined(
+                "image",
+                prob=1,
+                rotate_range=((0, 0), (0, 0), (-angle, -angle)),
+                translate_range=tuple((-t / scale,) * 2 for t in (shift_x * shape[0], shift_y * shape[1], 0)),
+                scale_range=((1 / scale - 1,) * 2,) * 3,
+                padding_mode="zeros",
+            ),
+            RandScaleIntensityd("image", prob=1, factors=(contrast - 1,) * 2),
+            RandShiftIntensityd("image", prob=1, offsets=(brightness,) * 2),
+        ]
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6))
+def test_a_batch_equals_monais_chain_of_random_transforms_sample_by_sample(seed):
+    shape = (20, 24, 16)
+    volumes = torch.cat([smooth_volume(shape, seed + i) for i in range(3)])
+    drawn = draw(AugmentConfig(), 3, torch.Generator().manual_seed(seed))
+    ours = apply(volumes, drawn, torch.Generator().manual_seed(seed))
+    noisy = drawn.noise.nonzero()[:, 0].tolist()
+    noise = torch.zeros_like(volumes)
+    noise[noisy] = torch.randn((len(noisy), 1, *shape), generator=torch.Generator().manual_seed(seed))
+    for index, volume in enumerate(volumes):
+        one = AugmentParams(*(value[index] for value in drawn))
+        moved = resample(volume[None], AugmentParams(*(value[None] for value in one)))[0]
+        theirs = monai_chain(one, shape)({"image": volume})["image"].as_tensor()
+        theirs = torch.where(moved > 0, theirs, 0)  # MONAI's shift brightens air and padding too
+        expected = (theirs + noise[index] * one.noise).clamp(0, 1)
+        edge = (moved > 0) & (moved < 1e-3)  # where rounding decides whether a voxel is padding
+        torch.testing.assert_close(ours[index][~edge], expected[~edge], atol=3e-4, rtol=0)
 
 
 def test_brightness_and_contrast_leave_the_empty_background_at_zero():

@@ -1,22 +1,13 @@
 """The models without a network that a learned one must beat: templates, and PCA."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from fracture_vae.evaluation.baselines import Volumes, mean_template
 from fracture_vae.transforms import pad_to
-
-
-class Volumes(NamedTuple):
-    """N volumes of different sizes, each centred in one common grid of V voxels."""
-
-    images: NDArray[np.float32]
-    """(N, V), 0 outside a volume."""
-    valid: NDArray[np.bool_]
-    """(N, V), true inside."""
 
 
 def common_grid(arrays: Sequence[NDArray[np.float32]], shape: Sequence[int]) -> Volumes:
@@ -24,14 +15,6 @@ def common_grid(arrays: Sequence[NDArray[np.float32]], shape: Sequence[int]) -> 
     images = [pad_to(array, shape).ravel() for array in arrays]
     valid = [pad_to(np.ones(array.shape, np.float32), shape).ravel() > 0 for array in arrays]
     return Volumes(np.stack(images), np.stack(valid))
-
-
-def mean_template(train: Volumes) -> NDArray[np.float32]:
-    """Return (V,), each voxel's mean over the volumes it lies in; the mean of all voxels where it lies in none."""
-    count = train.valid.sum(0)
-    total = train.images.sum(0, dtype=np.float64)
-    overall = total.sum() / count.sum()
-    return np.where(count > 0, total / np.maximum(count, 1), overall).astype(np.float32)
 
 
 def median_template(train: Volumes) -> NDArray[np.float32]:
@@ -59,9 +42,3 @@ def pca_reconstruction(train: Volumes, held_out: Volumes, components: int) -> ND
     pca = PCA(components, svd_solver="full").fit(fill(train, template))
     reconstructed = pca.inverse_transform(pca.transform(fill(held_out, template)))
     return np.clip(reconstructed, 0, 1, dtype=np.float32)
-
-
-def residuals(volumes: Volumes, reconstruction: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Yield each volume's |x - x̂| at its valid voxels; ``reconstruction`` is (N, V), or (V,) for all."""
-    for image, shown, valid in zip(*np.broadcast_arrays(volumes.images, reconstruction, volumes.valid), strict=True):
-        yield np.abs(image - shown)[valid]

@@ -10,8 +10,6 @@ epoch's weights are measured, not the best epoch's, so that the held-out volumes
 
 import csv
 import json
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -28,6 +26,7 @@ from numpy.typing import NDArray
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.evaluation import patient_auroc
+from fracture_vae.evaluation.baselines import mean_template, residuals
 from fracture_vae.files import write_text
 from fracture_vae.jobs import BUNDLES, infer_cases, train_bundle
 from fracture_vae.maps import read_scores
@@ -35,9 +34,10 @@ from fracture_vae.training import BatchLoader, VolumeDataset
 from fracture_vae.training.run_folder import git_revision, versions
 from fracture_vae.transforms import AugmentConfig, Preprocessing, multiple_of
 from tools.benchmarks import monai_vqvae
-from tools.benchmarks.baselines import common_grid, mean_template, median_template, pca_reconstruction, residuals
+from tools.benchmarks.baselines import common_grid, median_template, pca_reconstruction
 from tools.benchmarks.measures import CaseErrors, Interval, case_errors, mean_interval
 from tools.benchmarks.reconstruction_data import TASKS, HeldOut, held_out, make_cohort, training_arrays
+from tools.benchmarks.timing import machine
 
 COMPONENTS = 32
 VQ, MONAI = "VQ-VAE (vq3d)", "MONAI VQVAE"
@@ -238,18 +238,6 @@ def table(figures: Mapping[str, Any]) -> str:
         own = figures["monai"]
         lines.append(f"{MONAI}: {own['used_codes']} of {own['num_codes']} codes after {own['epochs']} epochs")
     return "\n".join(lines)
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures were measured on."""
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return {
-        "platform": platform.platform(),
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
 
 
 @click.command(help=__doc__)

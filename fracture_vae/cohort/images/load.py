@@ -14,6 +14,7 @@ from fracture_vae.errors import InputError, nearest
 
 logger = logging.getLogger(__name__)
 
+
 def images_folder() -> Path:
     """Return where ``fracture-vae data`` puts data sets: ``images`` in the package's cache folder."""
     return cache_folder() / "images"

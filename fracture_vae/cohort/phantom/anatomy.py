@@ -1,4 +1,4 @@
-"""Who the synthetic patient is: vertebra sizes by level, the curve of the spine, bone density.
+"""The vertebrae of a synthetic patient: sizes by level, shape, wear and density of each.
 
 Widths, depths, canal and pedicle sizes are rounded from the means of Panjabi et al., "Thoracic human vertebrae",
 Spine 16(8), 1991, and "Human lumbar vertebrae", Spine 17(3), 1992. Those are dry bones; heights are set about a
@@ -8,22 +8,18 @@ Frames: world coordinates are millimetres along right, anterior and superior (RA
 (u right, v anterior, w up its axis), with the origin in the middle of its body.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fracture_vae.cohort.phantom.disc import Disc, draw_disc
+from fracture_vae.cohort.phantom.patient import Patient
+from fracture_vae.cohort.phantom.streams import stream
+
 LEVELS = tuple(f"T{i}" for i in range(1, 13)) + tuple(f"L{i}" for i in range(1, 6)) + ("S1", "S2")
 ASKABLE = LEVELS[3:17]  # T4 … L5; the others are only ever seen as neighbours
-
-_PURPOSES = {"patient": 0, "vertebra": 1, "texture": 2, "fracture": 3, "noise": 4, "tissue": 5}
-
-
-def stream(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """Return the random stream of one purpose and one level (or slice) of one patient, independent of all others."""
-    return np.random.Generator(np.random.PCG64((seed, _PURPOSES[purpose], index)))
 
 
 def label_of(level: str) -> int:
@@ -56,6 +52,8 @@ S1  50 40 33 24 28.0 1.08  2.5  30 15 18.0 20   35
 S2  40 32 23 18 24.0 1.05  1.5  26 12 14.0 16   48
 """
 _SIZES = np.array([[float(n) for n in row.split()[1:]] for row in _TABLE.strip().splitlines()])
+TILT = _SIZES[:, 11]
+"""Of the mean adult's bodies by level, degrees."""
 
 
 def _along(*points: tuple[str, float]) -> NDArray[np.float64]:
@@ -67,32 +65,8 @@ def _along(*points: tuple[str, float]) -> NDArray[np.float64]:
 _SPAN = _along(("T1", 72), ("T4", 62), ("T9", 58), ("T12", 46), ("L1", 70), ("L3", 86), ("L4", 80), ("L5", 82))
 _SPINE_LENGTH = _along(("T1", 36), ("T4", 38), ("T8", 40), ("T11", 30), ("T12", 26), ("L3", 30), ("L5", 22), ("S1", 10))
 _SPINE_SLOPE = _along(("T1", 30), ("T5", 55), ("T8", 58), ("T11", 32), ("T12", 18), ("L1", 10), ("L5", 10))
-
-
-@dataclass(frozen=True)
-class Patient:
-    """What one patient's vertebrae share.
-
-    ``age`` runs from 0 (young) to 1 (old); ``trabecular``, ``cortical`` and ``contrast`` (blood in the aorta) are HU;
-    ``noise`` is the standard deviation in HU at 1 mm voxels, ``blur`` the scanner's in-plane point spread (σ, mm).
-    """
-
-    seed: int
-    scale: float
-    age: float
-    trabecular: float
-    cortical: float
-    contrast: float
-    noise: float
-    blur: float
-    fat: float
-
-
-class Pose(NamedTuple):
-    """A vertebra's place: centre of its body (mm, RAS) and the rotation whose columns are u, v and w."""
-
-    centre: NDArray[np.float64]
-    axes: NDArray[np.float64]
+_DENSITY = _along(("T1", 1.18), ("T4", 1.16), ("T8", 1.1), ("T12", 1.02), ("L1", 1.0), ("L3", 0.96), ("S1", 0.95))
+_WEDGED = {"T": (0.84, 1.06), "L": (0.86, 1.3), "S": (1.0, 1.2)}  # ratios of front to back that occur unbroken
 
 
 @dataclass(frozen=True)
@@ -102,6 +76,26 @@ class Lip:
     angle: float
     size: float
     upper: bool
+
+
+class Pit(NamedTuple):
+    """A Schmorl node: place (u, v), depth (mm), sclerosis of its rim (HU), and in which endplate it is."""
+
+    u: float
+    v: float
+    depth: float
+    rim: float
+    upper: bool
+
+
+class Spot(NamedTuple):
+    """A bone island or a hemangioma: place (u, v, w) and radius (mm), and the HU it adds in its middle."""
+
+    u: float
+    v: float
+    w: float
+    radius: float
+    grey: float
 
 
 class Wave(NamedTuple):
@@ -123,7 +117,9 @@ class Vertebra:
     half_depth: tuple[float, float]
     height_front: float
     height_back: float
-    disc_below: float
+    disc: Disc  # the one below,
+    disc_below: float  # its height in mm,
+    disc_above: Disc | None  # and the one above; None at T1
     canal_width: float
     canal_depth: float
     pedicle_width: float
@@ -133,7 +129,8 @@ class Vertebra:
     notch: float  # depth of the concave back wall
     concavity: tuple[float, float]  # depth of the lower, upper endplate
     waves: tuple[tuple[Wave, ...], tuple[Wave, ...]]  # ripples of the lower, upper endplate
-    pits: tuple[tuple[float, float, float, bool], ...]  # Schmorl nodes: u, v, depth, upper?
+    pits: tuple[Pit, ...]
+    spots: tuple[Spot, ...]
     lips: tuple[Lip, ...]
     wall: float  # cortical thickness of the body's walls
     endplate: float  # thickness of the bony endplates
@@ -165,43 +162,29 @@ class Vertebra:
         return np.asarray(self.height_back + slope * (v + self.depth), np.float32)
 
 
-def draw_patient(seed: int) -> Patient:
-    """Draw what the patient's vertebrae share from ``seed``."""
-    random = stream(seed, "patient")
-    age = random.uniform()
-    return Patient(
-        seed=seed,
-        scale=float(np.clip(random.normal(1.0, 0.065), 0.86, 1.16)),
-        age=age,
-        trabecular=float(np.clip(random.normal(205 - 105 * age, 22), 80, 220)),
-        cortical=random.uniform(850, 1150) - 150 * age,
-        contrast=45.0 if random.uniform() < 0.5 else random.uniform(130, 280),
-        noise=random.uniform(18, 45),
-        blur=random.uniform(0.4, 0.65),
-        fat=random.uniform(0, 1),
-    )
-
-
 def draw_vertebra(patient: Patient, level: str) -> Vertebra:
     """Draw one vertebra of a patient; it depends on the patient's seed and the level alone."""
     index = LEVELS.index(level)
     random = stream(patient.seed, "vertebra", index)
     size = _SIZES[index].copy()
     size[:11] *= patient.scale
-    size[5] = _SIZES[index, 5] * random.normal(1.0, 0.012)
-    width, depth, height = random.normal(1.0, 0.02, 3)
-    disc = 1 - 0.3 * patient.age * random.uniform()
+    wedging = patient.wedging if level[0] == "T" else 1.0
+    ratio = float(np.clip(_SIZES[index, 5] * wedging * random.normal(1.0, 0.035), *_WEDGED[level[0]]))
+    width, depth, height = random.normal(1.0, (0.02, 0.02, 0.03))
     half_width, half_depth = size[0:2] / 2 * width, size[2:4] / 2 * depth
     back = size[4] * height
     bony = level[0] != "S"
+    disc, above = draw_disc(patient, index), draw_disc(patient, index - 1) if index else None
     return Vertebra(
         level=level,
         index=index,
         half_width=(half_width[1], half_width[0]),
         half_depth=(half_depth[1], half_depth[0]),
-        height_front=back * size[5],
+        height_front=back * ratio,
         height_back=back,
-        disc_below=size[6] * disc,
+        disc=disc,
+        disc_below=size[6] * disc.height,
+        disc_above=above,
         canal_width=size[7] * random.normal(1.0, 0.03),
         canal_depth=size[8] * random.normal(1.0, 0.03),
         pedicle_width=size[9] * random.normal(1.0, 0.05),
@@ -211,11 +194,12 @@ def draw_vertebra(patient: Patient, level: str) -> Vertebra:
         notch=random.uniform(0.06, 0.12) * half_depth[0] * 2,
         concavity=_concavity(random, patient, bony),
         waves=(_waves(random, 0.16), _waves(random, 0.16)),
-        pits=_pits(random, patient, float(half_width[0]), float(half_depth[0]), bony),
-        lips=_lips(random, patient, bony),
+        pits=_pits(random, patient, float(half_width[0]), float(half_depth[0])) if bony else (),
+        spots=_spots(random, patient, float(half_width[0]), float(half_depth[0]), back / 2) if bony else (),
+        lips=_lips(random, patient, index, (disc, above)) if bony else (),
         wall=random.uniform(0.55, 0.8) - 0.12 * patient.age,
         endplate=random.uniform(0.7, 0.95) - 0.1 * patient.age,
-        density=patient.trabecular * random.normal(1.0, 0.05),
+        density=patient.trabecular * float(_DENSITY[index]) * random.normal(1.0, 0.07),
         span=float(_SPAN[index]) * patient.scale * random.normal(1.0, 0.04),
         spine_length=float(_SPINE_LENGTH[index]) * patient.scale * random.normal(1.0, 0.05),
         spine_slope=float(_SPINE_SLOPE[index]) + random.normal(0, 3),
@@ -225,7 +209,8 @@ def draw_vertebra(patient: Patient, level: str) -> Vertebra:
 
 
 def _concavity(random: np.random.Generator, patient: Patient, bony: bool) -> tuple[float, float]:
-    low, high = (0.9, 2.2) if bony else (0.0, 0.3)
+    """Draw how hollow the endplates are (lower, upper; mm): more where bone is thin, without being broken."""
+    low, high = (0.7, 2.2 + float(np.clip((140 - patient.trabecular) / 100, 0, 1))) if bony else (0.0, 0.3)
     lower, upper = random.uniform(low, high, 2) * patient.scale
     return float(lower), float(0.85 * upper)
 
@@ -248,63 +233,40 @@ def _bumps(random: np.random.Generator) -> tuple[tuple[float, float, float, floa
     return tuple((float(k[0]), float(k[1]), float(k[2]), float(p)) for k, p in zip(waves, phases, strict=True))
 
 
-def _pits(
-    random: np.random.Generator, patient: Patient, a: float, b: float, bony: bool
-) -> tuple[tuple[float, float, float, bool], ...]:
-    count = int(random.uniform() < 0.12 + 0.1 * patient.age) if bony else 0
-    draws = random.uniform(size=(1, 4))[:count]
+def _pits(random: np.random.Generator, patient: Patient, a: float, b: float) -> tuple[Pit, ...]:
     return tuple(
-        ((p[0] - 0.5) * 0.8 * a, (p[1] - 0.6) * 0.8 * b, 1.5 + 2 * p[2], bool(p[3] < 0.5)) for p in draws.tolist()
-    )
-
-
-def _lips(random: np.random.Generator, patient: Patient, bony: bool) -> tuple[Lip, ...]:
-    count = int(random.poisson(2.2 * patient.age)) if bony else 0
-    return tuple(
-        Lip(
-            random.uniform(-0.1, np.pi + 0.1),
-            random.uniform(1.0, 1.8 + 2.2 * patient.age),
-            bool(random.integers(2)),
+        Pit(
+            u=random.uniform(-0.4, 0.4) * a,
+            v=random.uniform(-0.5, 0.3) * b,
+            depth=random.uniform(1.5, 4.5),
+            rim=random.uniform(0, 250),
+            upper=bool(random.uniform() < 0.5),
         )
-        for _ in range(count)
+        for _ in range(int(random.poisson(0.12 + 0.2 * patient.degeneration)))
     )
 
 
-def draw_poses(patient: Patient, vertebrae: Mapping[str, Vertebra]) -> dict[str, Pose]:
-    """Stack all levels from S2 upwards along the patient's curve, lordosis and kyphosis scaled apart.
-
-    L5's body is centred at the world's origin.
-    """
-    random = stream(patient.seed, "patient", 1)
-    kyphosis, lordosis = random.uniform(0.65, 1.3), random.uniform(0.7, 1.15)
-    bend, phase = random.normal(0, 1.6), random.uniform(0, 2 * np.pi)
-    jitter = random.normal(0, 0.8, (len(LEVELS), 3))
-    base = _SIZES[:, 11]
-    middle = base[LEVELS.index("L1")]  # the inflection both curves hang on
-    index = np.arange(len(LEVELS))
-    tilt = middle + (base - middle) * np.where(index < LEVELS.index("L1"), kyphosis, lordosis) + jitter[:, 0]
-    tilt += random.normal(0, 2)
-    side = bend * 2.2 * np.sin(2 * np.pi * index / 14 + phase) + 0.5 * jitter[:, 1]
-    turn = 0.6 * side + 0.5 * jitter[:, 2]
-    poses: dict[str, Pose] = {}
-    top = np.zeros(3)
-    up = np.array([0.0, 0.0, 1.0])
-    for i in reversed(range(len(LEVELS))):
-        vertebra = vertebrae[LEVELS[i]]
-        axes = rotation(np.deg2rad(tilt[i]), np.deg2rad(side[i]), np.deg2rad(turn[i]))
-        half = (vertebra.height_front + vertebra.height_back) / 4
-        between = up + axes[:, 2]
-        centre = top + vertebra.disc_below * between / np.linalg.norm(between) + half * axes[:, 2]
-        poses[LEVELS[i]] = Pose(centre, axes)
-        top, up = centre + half * axes[:, 2], axes[:, 2]
-    origin = poses["L5"].centre
-    return {level: Pose(poses[level].centre - origin, poses[level].axes) for level in LEVELS}
+def _spots(random: np.random.Generator, patient: Patient, a: float, b: float, half: float) -> tuple[Spot, ...]:
+    """Draw bone islands (dense, small) and hemangiomas (rare bone, large)."""
+    spots = []
+    for often, radius, grey in ((0.06, (1.5, 4.0), (250, 600)), (0.07, (4.0, 8.0), (-0.8, -0.4))):
+        if random.uniform() < often:
+            u, v, w = (random.uniform(-0.5, 0.5, 3) * (a, b, half)).tolist()
+            add = random.uniform(*grey) * (patient.trabecular if grey[1] < 0 else 1.0)
+            spots.append(Spot(u, v, w, random.uniform(*radius), add))
+    return tuple(spots)
 
 
-def rotation(tilt: float, side: float, turn: float) -> NDArray[np.float64]:
-    """Rotate by ``tilt`` (axis leaning forward), then ``side`` (to the right), after a ``turn`` about the axis."""
-    ct, st, cs, ss, cr, sr = np.cos(tilt), np.sin(tilt), np.cos(side), np.sin(side), np.cos(turn), np.sin(turn)
-    forward = np.array([[1, 0, 0], [0, ct, st], [0, -st, ct]])
-    right = np.array([[cs, 0, ss], [0, 1, 0], [-ss, 0, cs]])
-    about = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return np.asarray(right @ forward @ about)
+def _lips(
+    random: np.random.Generator, patient: Patient, index: int, discs: tuple[Disc, Disc | None]
+) -> tuple[Lip, ...]:
+    """Draw osteophytes, more and larger beside a worn disc; and the bone that flows along the front in DISH."""
+    lips = []
+    for disc, upper in zip(discs, (False, True), strict=True):
+        worn = disc is not None and disc.worn
+        for _ in range(int(random.poisson(1.2 * patient.degeneration + 1.5 * worn))):
+            size = random.uniform(1.0, 1.8 + 2.0 * patient.degeneration + 1.2 * worn)
+            lips.append(Lip(random.uniform(-0.1, np.pi + 0.1), size, upper))
+        if patient.hyperostosis and LEVELS.index("T6") <= index <= LEVELS.index("L2"):
+            lips.append(Lip(random.uniform(0.7, 1.6), random.uniform(2.5, 5.0), upper))
+    return tuple(lips)

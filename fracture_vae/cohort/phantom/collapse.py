@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture_vae.cohort.genant import GRADE_LOSS, TYPES, Fracture, Heights
-from fracture_vae.cohort.phantom.anatomy import Lip, Vertebra, Wave, stream
+from fracture_vae.cohort.phantom.anatomy import Lip, Vertebra, Wave
+from fracture_vae.cohort.phantom.streams import stream
 
 Field = NDArray[np.float32]
 RIM = 0.85  # where heights are read in front and behind, as a fraction of the body's half depth
@@ -25,6 +26,7 @@ class Collapse:
     lean: float  # one-sided: how much more is lost on the right, as a fraction
     rough: tuple[Wave, ...]  # relative ripples of the broken endplate
     band: float  # thickness of the impacted zone
+    packing: float  # by how much spongy bone is denser there, as a fraction
     sclerosis: float  # HU added in it, beyond what packing adds
     spread: float  # widening of the body, as a fraction
     retropulsion: float  # how far the upper back wall moves into the canal
@@ -49,7 +51,8 @@ def draw_collapse(seed: int, vertebra: Vertebra, fracture: Fracture) -> Collapse
         lean=random.uniform(-0.15, 0.15),
         rough=_roughness(random),
         band=random.uniform(2.5, 5.0),
-        sclerosis=float(random.uniform() < 0.7) * random.uniform(60, 260),
+        packing=random.uniform(0.1, 0.7),
+        sclerosis=float(random.uniform() < 0.5) * random.uniform(60, 260),
         spread=random.uniform(0.05, 0.15) * loss,
         retropulsion=random.uniform(2, 7) * loss if fracture.type == "crush" else 0.0,
         lips=(front,) if fracture.type != "biconcave" else (),
@@ -75,9 +78,9 @@ def rim_and_bowl(vertebra: Vertebra, u: Field, v: Field, upper: bool) -> Field:
     side = int(upper)
     r2 = np.minimum((u / vertebra.half_width[side]) ** 2 + (v / vertebra.half_depth[side]) ** 2, 1.0)
     hollow = vertebra.concavity[side] * (1 - r2**2) + ripple(vertebra.waves[side], u, v)
-    for pit_u, pit_v, depth, pit_upper in vertebra.pits:
-        if pit_upper == upper:
-            hollow = hollow + depth * np.exp(-((u - pit_u) ** 2 + (v - pit_v) ** 2) / 12.0)
+    for pit in vertebra.pits:
+        if pit.upper == upper:
+            hollow = hollow + pit.depth * np.exp(-((u - pit.u) ** 2 + (v - pit.v) ** 2) / 12.0)
     rim = 0.5 * vertebra.height(v)
     return np.asarray(rim - hollow if upper else hollow - rim, np.float32)
 

@@ -4,9 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fracture_vae.cohort.phantom.anatomy import Patient, Vertebra, stream
+from fracture_vae.cohort.phantom.anatomy import Vertebra
 from fracture_vae.cohort.phantom.collapse import Collapse, Field, sink
+from fracture_vae.cohort.phantom.patient import Patient
 from fracture_vae.cohort.phantom.shape import Body, body
+from fracture_vae.cohort.phantom.streams import stream
 
 _BLOCK = (64, 48, 48)  # texture block, one value a mm along u, v and w
 
@@ -29,10 +31,33 @@ def body_density(
     threads = ndimage.map_coordinates(texture, where, order=1, mode="grid-wrap")
     grey[inside] += 0.16 * (vertebra.density + 80) * threads
     grey -= 110 * np.exp(-((u / 3.0) ** 2) - ((rho * height / 2) / 2.2) ** 2 - ((v + vertebra.depth - 3) / 6) ** 2)
+    grey += _wear(vertebra, drawn, u, v, np.asarray(rho * np.float32(vertebra.height_back / 2), np.float32))
     if collapse is not None:
         packed = impaction(vertebra, collapse, drawn, coordinates)
-        grey += packed * np.float32(collapse.sclerosis + 0.6 * vertebra.density)
+        grey += packed * np.float32(collapse.sclerosis + collapse.packing * vertebra.density)
     return np.asarray(np.maximum(grey, -60), np.float32)
+
+
+def _wear(vertebra: Vertebra, drawn: Body, u: Field, v: Field, w: Field) -> Field:
+    """HU that a lifetime adds without breaking the bone: sclerosis at worn discs and Schmorl nodes, islands, hollows.
+
+    ``w`` is the height in the unbroken body, so that what is in the bone sinks with it.
+    """
+    grey = np.zeros(u.shape, np.float32)
+    above = (vertebra.disc_above, 1, drawn.under_upper)
+    for disc, part, depth in ((vertebra.disc, 0, drawn.over_lower), above):
+        if disc is not None and disc.sclerosis[part]:
+            near = np.clip(1 - depth / np.float32(disc.reach), 0, 1)
+            aside = np.exp(-(((u / np.float32(vertebra.width) - disc.side) / 0.8) ** 2))
+            grey += np.float32(disc.sclerosis[part]) * near * aside
+    for pit in vertebra.pits:
+        depth = drawn.under_upper if pit.upper else drawn.over_lower
+        flat = (u - pit.u) ** 2 + (v - pit.v) ** 2
+        grey += np.float32(pit.rim) * np.exp(-flat / 32 - np.maximum(depth, 0) / 2.5)
+    for spot in vertebra.spots:
+        away = (u - spot.u) ** 2 + (v - spot.v) ** 2 + (w - spot.w) ** 2
+        grey += np.float32(spot.grey) * np.exp(-((away / np.float32(spot.radius**2)) ** 2))
+    return np.asarray(grey, np.float32)
 
 
 def trabecular_texture(patient: Patient, vertebra: Vertebra, spacing: float) -> Field:
@@ -65,9 +90,9 @@ def impaction(vertebra: Vertebra, collapse: Collapse, drawn: Body, coordinates: 
 
 def changed(
     vertebra: Vertebra, collapse: Collapse, drawn: Body, coordinates: tuple[Field, Field, Field]
-) -> NDArray[np.uint8]:
-    """Return 1 where the broken body differs from the healthy one: lost or gained volume, and impacted bone."""
+) -> NDArray[np.bool_]:
+    """Return True where the broken body differs from the healthy one: lost or gained volume, and impacted bone."""
     healthy = body(vertebra, None, *coordinates).distance < 0
     broken = drawn.distance < 0
     packed = broken & (impaction(vertebra, collapse, drawn, coordinates) > 0.25)
-    return ((healthy != broken) | packed).astype(np.uint8)
+    return np.asarray((healthy != broken) | packed)

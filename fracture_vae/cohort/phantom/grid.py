@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture_vae.cohort.phantom.anatomy import Pose
 from fracture_vae.cohort.phantom.collapse import Field
+from fracture_vae.cohort.phantom.poses import Pose
 
 Slices = tuple[slice, slice, slice]
 

@@ -1,4 +1,4 @@
-"""From signed distances to a CT: grid, compositing of bone with partial volume, scanner blur and noise."""
+"""From signed distances to grey: compositing of bone with partial volume over soft tissue and discs."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fracture_vae.cohort.phantom.anatomy import Patient, Pose, Vertebra, stream
+from fracture_vae.cohort.phantom.anatomy import Vertebra
 from fracture_vae.cohort.phantom.arch import roughen
 from fracture_vae.cohort.phantom.collapse import Collapse, Field
 from fracture_vae.cohort.phantom.density import body_density, changed, texture_index, trabecular_texture
 from fracture_vae.cohort.phantom.grid import Grid, Slices
+from fracture_vae.cohort.phantom.patient import Patient
+from fracture_vae.cohort.phantom.poses import Pose
 from fracture_vae.cohort.phantom.shape import Plate, body, side_wall, smooth_min
 
 _FAR = np.float32(9)  # distance (mm) where nothing has been drawn
@@ -19,7 +21,6 @@ _JOINT = np.float32(1.1)  # width of the gap (mm) kept between two bones
 _POSTERIOR_WALL = np.float32(1.4)  # cortical thickness (mm) of arch and processes
 _RIB_WALL = np.float32(0.9)  # and of ribs
 _CREASE = 2.5  # mm over which two processes flow into each other
-_SLICES_BELOW = 100_000  # keeps the stream index of a slice positive
 
 
 class Bone(NamedTuple):
@@ -46,22 +47,29 @@ def new_canvas(grid: Grid, ct: Field) -> Canvas:
     return Canvas(grid, ct, zeros, zeros.copy(), np.full(grid.shape, _FAR))
 
 
-def paint_disc(canvas: Canvas, vertebra: Vertebra, pose: Pose, above: float) -> None:
-    """Fill the column of a body and its neighbouring disc spaces with disc (60–100 HU); bone is drawn over it."""
-    half = max(vertebra.height_front, vertebra.height_back) / 2
+def paint_disc(canvas: Canvas, above: Vertebra, vertebra: Vertebra, pose: Pose) -> None:
+    """Fill the column of a body and its neighbouring disc spaces with disc; bone is drawn over it.
+
+    The disc between ``above`` and ``vertebra`` shows as it is worn, with gas where it has any.
+    """
+    half, disc, gap = max(vertebra.height_front, vertebra.height_back) / 2, above.disc, above.disc_below
     reach = np.array([1.15 * max(vertebra.half_width), 1.15 * max(vertebra.half_depth), half])
-    gap = np.array([0, 0, 1.0])
-    part = canvas.grid.around(pose, -reach - gap * (vertebra.disc_below + 1), reach + gap * (above + 1))
+    upwards = np.array([0, 0, 1.0])
+    part = canvas.grid.around(pose, -reach - upwards * (vertebra.disc_below + 1), reach + upwards * (gap + 1))
     if part is None:
         return
     u, v, w = canvas.grid.local(pose, part)
     rho = np.clip(w / half, -1, 1)
     distance = side_wall(vertebra, None, u, v, np.asarray(rho, np.float32)) - np.float32(0.8)
-    limits = np.maximum(w - (half + above + 1), -w - (half + vertebra.disc_below + 1))
+    limits = np.maximum(w - (half + gap + 1), -w - (half + vertebra.disc_below + 1))
     inside = _coverage(np.maximum(distance, limits), canvas.grid.spacing)
     nucleus = np.clip(-distance / 8, 0, 1)
     region = canvas.ct[part]
-    region += inside * (95 - 25 * nucleus - region)
+    region += inside * (disc.grey + 25 * (1 - nucleus) - region)
+    if disc.gas:
+        sheet = np.exp(-(((w - half - gap / 2) / 1.1) ** 2)) * np.clip(nucleus * 2 - 0.6, 0, 1)
+        aside = np.exp(-(((u / np.float32(vertebra.width) - disc.side) / 0.45) ** 2))
+        region -= np.float32(disc.gas) * sheet * aside
 
 
 def paint_vertebra(canvas: Canvas, patient: Patient, bone: Bone, plates: Sequence[Plate], label: int) -> None:
@@ -87,7 +95,7 @@ def paint_vertebra(canvas: Canvas, patient: Patient, bone: Bone, plates: Sequenc
         grey[inside] = np.where(drawn.distance < posterior[inside], spongy, grey[inside])
         distance[inside] = np.minimum(distance[inside], drawn.distance)
         if bone.collapse is not None and label:
-            canvas.truth[inner] |= changed(vertebra, bone.collapse, drawn, coordinates)
+            canvas.truth[inner][changed(vertebra, bone.collapse, drawn, coordinates)] = label
     wall = np.where(posterior < distance + 1e-3, _POSTERIOR_WALL, np.float32(vertebra.wall))
     _composite(canvas, patient, whole, distance, wall, grey, label)
 
@@ -154,28 +162,3 @@ def _composite(
     np.minimum(before, distance, out=before)
     if label:
         canvas.mask[part][distance < 0] = label
-
-
-def scan(canvas: Canvas, patient: Patient) -> Field:
-    """Blur the drawn CT as a scanner does, and add its noise; the first and last two slices keep an edge effect."""
-    grid = canvas.grid
-    sigma = patient.blur / grid.spacing
-    ct = ndimage.gaussian_filter(canvas.ct, (sigma, sigma, 0.8 * sigma), truncate=3, mode="nearest")
-    noise = np.empty(grid.shape, np.float32)
-    for k in range(grid.shape[2]):
-        random = stream(patient.seed, "noise", grid.start[2] + k + _SLICES_BELOW)
-        noise[:, :, k] = random.standard_normal(grid.shape[:2], np.float32)
-    soft = (0.6, 0.6, 0.4)
-    noise = ndimage.gaussian_filter(noise, soft, truncate=3, mode="wrap")
-    gain = np.float32(patient.noise / (_gain(soft) * grid.spacing))
-    ct += gain * noise
-    return np.asarray(ct, np.float32)
-
-
-def _gain(sigmas: tuple[float, ...]) -> float:
-    """Standard deviation that a Gaussian filter leaves of white noise of unit variance."""
-    gain = 1.0
-    for sigma in sigmas:
-        kernel = np.exp(-0.5 * (np.arange(-3, 4) / sigma) ** 2)
-        gain *= float(np.sqrt(np.sum((kernel / kernel.sum()) ** 2)))
-    return gain

@@ -6,6 +6,7 @@ body, lets the vertebrae above it settle, and changes nothing else.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,23 +17,21 @@ from fracture_vae.cohort.genant import Fracture, Heights
 from fracture_vae.cohort.phantom.anatomy import (
     ASKABLE,
     LEVELS,
-    Pose,
     Vertebra,
-    draw_patient,
-    draw_poses,
     draw_vertebra,
     label_of,
-    rotation,
 )
 from fracture_vae.cohort.phantom.arch import posterior_parts, rib_parts
-from fracture_vae.cohort.phantom.collapse import RIM, Collapse, draw_collapse, heights, sink
+from fracture_vae.cohort.phantom.collapse import RIM, Collapse, draw_collapse, healthy_heights, heights, sink
 from fracture_vae.cohort.phantom.grid import Grid
-from fracture_vae.cohort.phantom.render import Bone, new_canvas, paint_disc, paint_ribs, paint_vertebra, scan
+from fracture_vae.cohort.phantom.patient import Patient, draw_patient
+from fracture_vae.cohort.phantom.poses import Pose, draw_poses, rotation
+from fracture_vae.cohort.phantom.render import Bone, new_canvas, paint_disc, paint_ribs, paint_vertebra
+from fracture_vae.cohort.phantom.scan import REACH, scan
 from fracture_vae.cohort.phantom.tissue import soft_tissue
 from fracture_vae.errors import InputError, nearest
 
 _REACH = 74.0  # mm shown on all sides of the asked bodies' centres, so that a 128 mm crop around each is inside
-_MARGIN = 3  # slices drawn beyond both ends and cut off, so that blur and noise have no edge
 _FOLLOW = 0.8  # how much of a fracture's loss the next vertebra above follows; the discs take up the rest
 _FADE = 0.65  # and how this fades with every further level
 
@@ -44,12 +43,15 @@ class Phantom(NamedTuple):
         ct: (H, W, D) float32, HU; axes run to the right, anterior and superior (RAS+).
         mask: (H, W, D) uint8, VerSe labels of the asked levels only (8–19 T1–T12, 20–24 L1–L5), 0 elsewhere;
             the neighbours and ribs are in the CT without a label.
-        truth: (H, W, D) uint8, 1 where a fracture changed a labelled body: voxels inside either the healthy or the
-            broken body but not both (lost height, bulging walls), and the impacted spongy bone under a sunken
-            endplate. The vertebra above may have settled into lost height; that is still marked. Discs, posterior
-            elements and the neighbours' new places are not.
+        truth: (H, W, D) uint8, the broken level's label where a fracture changed its body: voxels inside either the
+            healthy or the broken body but not both (lost height, bulging walls), and the impacted spongy bone under
+            a sunken endplate. The vertebra above may have settled into lost height; that is still marked. Discs,
+            posterior elements and the neighbours' new places are not.
         affine: (4, 4) float64, voxel indices to mm, RAS+.
         heights: by asked level, heights (mm) of the final body in its mid-sagittal plane, endplate to endplate.
+        healthy_heights: the same before any fracture.
+        patient: what the vertebrae share, and the scanner.
+        collapses: by broken level, the fracture as drawn.
     """
 
     ct: NDArray[np.float32]
@@ -57,6 +59,9 @@ class Phantom(NamedTuple):
     truth: NDArray[np.uint8]
     affine: NDArray[np.float64]
     heights: dict[str, Heights]
+    healthy_heights: dict[str, Heights]
+    patient: Patient
+    collapses: dict[str, Collapse]
 
 
 def simulate_spine(
@@ -84,22 +89,26 @@ def simulate_spine(
     poses = _settle(vertebrae, healthy, collapses)
     canvas = new_canvas(grid, soft_tissue(grid, patient, vertebrae, poses))
     for level, below in itertools.pairwise(LEVELS):
-        paint_disc(canvas, vertebrae[below], poses[below], vertebrae[level].disc_below)
+        paint_disc(canvas, vertebrae[level], vertebrae[below], poses[below])
     bones = {level: Bone(vertebrae[level], poses[level], collapses.get(level)) for level in LEVELS}
     for level in reversed(LEVELS):
         parts = list(posterior_parts(vertebrae[level], _drop(vertebrae[level], collapses.get(level))))
         paint_vertebra(canvas, patient, bones[level], parts, label_of(level) if level in asked else 0)
     for level in LEVELS[:12]:
         paint_ribs(canvas, patient, bones[level], rib_parts(vertebrae[level]))
-    inner = slice(_MARGIN, -_MARGIN)
+    margin = _margin(spacing)
+    inner = slice(margin, -margin)
     affine = grid.affine()
-    affine[2, 3] += _MARGIN * spacing
+    affine[2, 3] += margin * spacing
     return Phantom(
-        np.ascontiguousarray(scan(canvas, patient)[:, :, inner]),
+        np.ascontiguousarray(scan(canvas.ct, grid, patient.scanner, seed)[:, :, inner]),
         np.ascontiguousarray(canvas.mask[:, :, inner]),
         np.ascontiguousarray(canvas.truth[:, :, inner]),
         affine,
         {level: heights(vertebrae[level], collapses.get(level)) for level in asked},
+        {level: healthy_heights(vertebrae[level]) for level in asked},
+        patient,
+        collapses,
     )
 
 
@@ -129,10 +138,15 @@ def _window(poses: Mapping[str, Pose], asked: Sequence[str], spacing: float) -> 
     high = np.array([every[:, 0].max(), every[:, 1].max(), shown[:, 2].max()]) + _REACH
     low[1] -= 16  # the posterior elements pull a vertebra's centre of mass behind its body's
     first, last = np.floor(low / spacing).astype(int), np.ceil(high / spacing).astype(int)
-    first[2] -= _MARGIN
-    last[2] += _MARGIN
+    first[2] -= _margin(spacing)
+    last[2] += _margin(spacing)
     shape = last - first + 1
     return Grid((int(first[0]), int(first[1]), int(first[2])), (int(shape[0]), int(shape[1]), int(shape[2])), spacing)
+
+
+def _margin(spacing: float) -> int:
+    """Slices drawn beyond both ends and cut off, so that the scan has no edge."""
+    return math.ceil(REACH / spacing)
 
 
 def _settle(

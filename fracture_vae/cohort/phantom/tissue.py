@@ -1,13 +1,16 @@
-"""The soft tissue the spine lies in, slice by slice: fat, muscle, great vessels, organs, spinal canal."""
+"""The soft tissue the spine lies in, slice by slice: fat, muscle, lungs, great vessels, organs, spinal canal."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from fracture_vae.cohort.phantom.anatomy import LEVELS, Patient, Pose, Vertebra, stream
+from fracture_vae.cohort.phantom.anatomy import LEVELS, Vertebra
 from fracture_vae.cohort.phantom.collapse import Field
 from fracture_vae.cohort.phantom.grid import Grid
+from fracture_vae.cohort.phantom.patient import Patient
+from fracture_vae.cohort.phantom.poses import Pose
+from fracture_vae.cohort.phantom.streams import stream
 
 _LUMPS = 10.0  # mm between the knots of the random field that mottles fat and organs
 _LUMP_RANGE = (-120.0, 760.0)  # heights (mm above L5) the field covers
@@ -96,35 +99,71 @@ def _slice(patient: Patient, spine: _Spine, x: Field, y: Field, lumps: Field) ->
     beyond = np.float32(1) - _ellipse(x, y, wide, deep, 2.5)
     _lay(ct, 42 + 6 * lumps, _over(y - arch - 4) * beyond * organs)
     muscle = np.float32(52) + np.float32(6 + 14 * patient.age) * np.minimum(lumps, np.float32(0))
-    _lay(ct, muscle, _ellipse(x, y - (arch - 12 - 5 * lumbar), 50, 17 + 8 * lumbar, 3.2))
+    _fill(ct, muscle, x, y - (arch - 12 - 5 * lumbar), 50, 17 + 8 * lumbar, 3.2)
+    psoas = float(np.clip((level - 11) / 4, 0, 1))  # from nothing at T12 to its full size at L4
     for sign in (-1, 1):
-        _lay(ct, muscle, _ellipse(x - sign * 58, y - (arch - 2), 16, 9 + 4 * lumbar))
-        psoas = float(np.clip((level - 11) / 4, 0, 1))  # from nothing at T12 to its full size at L4
-        belly = _ellipse(x - sign * (a + 3 + 9 * psoas), y + 6 - 4 * psoas, 6 + 10 * psoas, 9 + 12 * psoas)
-        _lay(ct, muscle, min(4 * psoas, 1.0) * belly)
-    _vessels(ct, patient, x, y, a, b, lumbar, level)
+        _fill(ct, muscle, x - sign * 58, y - (arch - 2), 16, 9 + 4 * lumbar)
+        if psoas:
+            u, v = x - sign * (a + 3 + 9 * psoas), y + 6 - 4 * psoas
+            _fill(ct, muscle, u, v, 6 + 10 * psoas, 9 + 12 * psoas, strength=min(4 * psoas, 1.0))
+    _lungs(ct, x, y, a, b, arch, level, lumps)
+    _vessels(ct, patient, x, y, a, b, lumbar, level, lumps)
     half, hollow = float(spine.canal_width) / 2, float(spine.canal_depth) / 2
-    _lay(ct, -60, _ellipse(x, y + b + hollow, half + 2, hollow + 2))
-    _lay(ct, 22, _ellipse(x, y + b + hollow, 0.78 * half, 0.8 * hollow))
+    _fill(ct, -60.0, x, y + b + hollow, half + 2, hollow + 2)
+    _fill(ct, 22.0, x, y + b + hollow, 0.78 * half, 0.8 * hollow)
     if level < LEVELS.index("L1") + 0.5:
-        _lay(ct, 45, _ellipse(x, y + b + hollow, 5.0, 3.8))
+        _fill(ct, 45.0, x, y + b + hollow, 5.0, 3.8)
     return ct
 
 
-def _vessels(ct: Field, patient: Patient, x: Field, y: Field, a: float, b: float, lumbar: float, level: float) -> None:
+def _lungs(ct: Field, x: Field, y: Field, a: float, b: float, arch: float, level: float, lumps: Field) -> None:
+    """Lungs beside the spine, parted by a mediastinum that widens forwards; below T10 only their recess behind."""
+    ending = float(np.clip((level - 8.5) / 3, 0, 1))  # 0 above T9, 1 below T12
+    if ending == 1:
+        return
+    side = np.abs(x)
+    mediastinum = a + 7 + np.clip((y - b) * np.float32(0.35), 0, 22) + 6 * ending
+    wall = arch + 1 + np.clip((side - 30) * np.float32(-0.35), -9, 4)  # the ribs bulge backwards beside the spine
+    front = np.float32(arch - 10 + (b + 100 - arch) * (1 - ending))
+    inside = _over(side - mediastinum) * _over(y - wall - 7) * _over(front - y + 4 * lumps)
+    _lay(ct, -860 + 20 * lumps + 500 * np.clip(lumps - 1.5, 0, 1), inside)
+
+
+def _vessels(
+    ct: Field, patient: Patient, x: Field, y: Field, a: float, b: float, lumbar: float, level: float, lumps: Field
+) -> None:
     if level > LEVELS.index("L4") + 0.3:  # below the fork: the common iliac vessels
         spread = 12 + 8 * (level - LEVELS.index("L4"))
         for sign in (-1, 1):
-            _lay(ct, patient.contrast, _ellipse(x - sign * spread, y - b - 14, 6.5, 6.5))
+            _fill(ct, patient.contrast, x - sign * spread, y - b - 14, 6.5, 6.5)
         return
     aorta = (-0.55 * a - 9 * (1 - lumbar), b + 13 - 7 * (1 - lumbar))
     radius = 10.5 + 1.5 * (1 - lumbar) + 1.5 * patient.age
-    _lay(ct, patient.contrast, _ellipse(x - aorta[0], y - aorta[1], radius, radius))
-    _lay(ct, 0.5 * (patient.contrast + 45), lumbar * _ellipse(x - 0.75 * a, y - b - 11, 11, 9))
+    _fill(ct, patient.contrast, x - aorta[0], y - aorta[1], radius, radius)
+    if patient.calcification:
+        away = np.sqrt((x - aorta[0]) ** 2 + (y - aorta[1]) ** 2) - np.float32(radius)
+        plaque = np.exp(-((away / 1.1) ** 2)) * np.clip((1.6 * patient.calcification - 2.0 - lumps) * 2, 0, 1)
+        _lay(ct, 750.0, np.asarray(plaque, np.float32))
+    if lumbar:
+        _fill(ct, 0.5 * (patient.contrast + 45), x - 0.75 * a, y - b - 11, 11, 9, strength=lumbar)
 
 
 def _lay(ct: Field, value: Field | float, cover: Field) -> None:
     ct += cover * (value - ct)
+
+
+def _fill(
+    ct: Field, value: Field | float, x: Field, y: Field, a: float, b: float, power: float = 2.0, strength: float = 1.0
+) -> None:
+    """Lay ``value`` where an `_ellipse` about (0, 0) covers, touching no other pixel."""
+    beyond = 1 + _EDGE / min(a, b)
+    rows, columns = _span(x.ravel(), a * beyond), _span(y.ravel(), b * beyond)
+    here = value if isinstance(value, float) else value[rows, columns]
+    _lay(ct[rows, columns], here, np.float32(strength) * _ellipse(x[rows], y[:, columns], a, b, power))
+
+
+def _span(position: Field, reach: float) -> slice:
+    return slice(*np.searchsorted(position, (-reach, reach)).tolist())
 
 
 def _over(distance: Field) -> Field:

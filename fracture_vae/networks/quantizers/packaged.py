@@ -1,4 +1,7 @@
-"""Quantizers of the vector-quantize-pytorch package behind this package's interface."""
+"""Quantizers of the vector-quantize-pytorch package behind this package's interface.
+
+The package takes a second to import, so it is imported when one of them is made.
+"""
 
 from collections.abc import Sequence
 from math import prod
@@ -6,7 +9,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from vector_quantize_pytorch import FSQ, SimVQ, VectorQuantize
 
 from fracture_vae.networks.quantizers.base import Quantized, Quantizer, from_rows, to_rows
 from fracture_vae.registry import QUANTIZERS
@@ -47,6 +49,8 @@ class FiniteScalarQuantizer(PackagedQuantizer):
     """
 
     def __init__(self, levels: Sequence[int] = (8, 8, 8)) -> None:
+        from vector_quantize_pytorch import FSQ
+
         super().__init__(prod(levels), len(levels), FSQ(list(levels)))
 
     def call_inner(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -76,6 +80,8 @@ class RotationTrickQuantizer(PackagedQuantizer):
         decay: float = 0.99,
         restart_below: float = 0.1,
     ) -> None:
+        from vector_quantize_pytorch import VectorQuantize
+
         inner = VectorQuantize(
             dim,
             num_codes,
@@ -98,6 +104,8 @@ class SimVectorQuantizer(PackagedQuantizer):
     """Zhu et al. 2024, arXiv:2411.02038; ``commitment`` weighs the pull of z towards its code."""
 
     def __init__(self, num_codes: int = 512, dim: int = 256, *, commitment: float = 0.25) -> None:
+        from vector_quantize_pytorch import SimVQ
+
         super().__init__(num_codes, dim, SimVQ(dim, num_codes, input_to_quantize_commit_loss_weight=commitment))
 
 

@@ -1,0 +1,83 @@
+"""The table of case scores an inference leaves, scores.csv."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fracture_vae.errors import InputError
+from fracture_vae.files import write_text
+
+SCORES_FILE = "scores.csv"
+SCORE_COLUMNS = ("case_id", "patient_id", "level", "label", "fold", "score", "image", "error_map", "model")
+
+
+class ScoreTable:
+    """Rows by case; those an earlier inference left stay, at their place, until their case is added or forgotten.
+
+    New rows follow in the order of the places they are given, whenever they come.
+
+    Args:
+        path: the scores.csv; read if it is there.
+
+    Raises:
+        InputError: when it is another table.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        rows = read_scores(path) if path.is_file() else []
+        self.on_disk: dict[str, Mapping[str, Any]] = {row["case_id"]: row for row in rows}
+        self.kept = dict(self.on_disk)
+        self.new: dict[int, Mapping[str, Any]] = {}
+
+    def refusal(self, case_id: str, image: str) -> str:
+        """Return why a case may not be written, or an empty string: it would replace another image's of its name."""
+        other = self.on_disk.get(case_id, {}).get("image", image)
+        if Path(other).absolute() == Path(image).absolute():
+            return ""
+        return f"{image}: {self.path} has a case {case_id} of {other}; give another output folder"
+
+    def add(self, place: int, row: Mapping[str, Any]) -> None:
+        """Add or replace the row of ``row["case_id"]``."""
+        if row["case_id"] in self.kept:
+            self.kept[row["case_id"]] = row
+        else:
+            self.new[place] = row
+
+    def forget(self, case_id: str) -> None:
+        """Remove what an earlier inference said of a case."""
+        self.kept.pop(case_id, None)
+
+    def save(self) -> None:
+        """Write the table, if anything changed."""
+        rows = {str(row["case_id"]): row for row in [*self.kept.values(), *(self.new[n] for n in sorted(self.new))]}
+        if rows == self.on_disk:
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, SCORE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows.values())
+        write_text(self.path, text.getvalue())
+        self.on_disk = rows
+
+
+def read_scores(path: str | Path) -> list[dict[str, str]]:
+    """Return the rows of a scores.csv.
+
+    Raises:
+        InputError: when it is missing or has other columns.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; run fracture-vae infer first")
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, restval="")
+            rows, columns = list(reader), reader.fieldnames or ()
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: damaged ({error}); run fracture-vae infer again, into an empty folder") from error
+    missing = {"case_id", "score"} - set(columns)
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a scores.csv of fracture-vae infer?")
+    return rows

@@ -1,0 +1,152 @@
+"""Write the tables of docs/performance.md anew from the benchmarks' JSON files.
+
+    python -m tools.benchmarks.performance_tables
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; what is between them is replaced.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fracture_vae.errors import InputError
+from fracture_vae.files import write_text
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def training(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of training.py."""
+    epoch, step = result["epoch"], result["step"]
+    low, high = epoch["times_faster_range"]
+    size, threads = result["size"], result["machine"]["threads"]
+    return [
+        ("machine", f"{threads} threads of {result['machine']['cpu']}, PyTorch {result['torch']}"),
+        ("running on", epoch["runs_on"]),
+        (f"epoch of {epoch['volumes']} volumes of {size}³, seconds", _list(epoch["fracture_vae_s"])),
+        ("the same with MONAI's VQVAE, seconds", _list(epoch["monai_s"])),
+        ("times faster, median [range of the rounds]", f"**{epoch['times_faster']}** [{low}, {high}]"),
+        (f"step of batch {step['batch']} ({step['gflop']} GFLOP), seconds", _times(step["times"]["step"])),
+        ("rate of a step, GFLOP/s", f"{step['step_gflops']}"),
+        ("rate of a matrix product of the same precision, GFLOP/s", f"{step['product_gflops']}"),
+        ("the step's share of the product's rate", f"**{step['share_of_product_rate']:.0%}**"),
+        ("the quantizer's share of a step", f"{step['quantizer_share']:.1%}"),
+        ("the optimizer's share of a step", f"{step['optimizer_share']:.1%}"),
+        (f"peak memory, {result['resident_volumes']} volumes held, GB", f"**{result['peak_memory_gb']}**"),
+        ("volumes a second", f"{epoch['volumes_per_second']}"),
+        ("five folds of 200 epochs on 514 volumes, hours (extrapolated)", f"{epoch['five_folds_hours']}"),
+    ]
+
+
+def augmentation(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of augmentation.py."""
+    rows = []
+    for kind in ("every one applied", "at their probabilities"):
+        one = result[kind]
+        low, high = one["times_faster_range"]
+        rows += [
+            (f"batch of {result['batch']}, {kind}, seconds", _times(one["fracture_vae"])),
+            (f"MONAI's chain, {kind}, seconds", _times(one["monai"])),
+            ("times faster, median [range of the rounds]", f"**{one['times_faster']}** [{low}, {high}]"),
+        ]
+    return rows
+
+
+def startup(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of startup.py."""
+    return [(f"{kind}, seconds", _times(one)) for kind, one in result["times"].items()]
+
+
+def precision(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of precision.py."""
+    means = result["means"]
+    return [
+        ("data, epochs", f"{result['data']}, {result['epochs']}"),
+        ("validation loss in fp32, mean of the seeds", f"{means['fp32']:.5f}"),
+        ("in bf16", f"{means['bf16']:.5f}"),
+        ("bf16 / fp32", f"**{result['bf16_over_fp32']}**"),
+        ("of each seed", ", ".join(map(str, result["each_seed"]))),
+        ("standard deviation of the seeds in fp32, of the mean", f"{result['spread_of_seeds']:.1%}"),
+    ]
+
+
+def scaling(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of scaling.py."""
+    return [
+        (f"seconds an epoch against {key}, R² of the line", f"**{result[key]['line']['r2']:.4f}**")
+        for key in ("volumes", "voxels")
+    ]
+
+
+def inference(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of inference.py."""
+    rows = []
+    for name, timing in result["timings"].items():
+        each = result["seconds_a_volume"][name]
+        rows.append((f"{name}, {result['volumes']} volumes, seconds", f"{_times(timing)}; {each:.3f} a volume"))
+        if faster := result["times_faster_than_monai"].get(name):
+            rows.append(
+                (
+                    "times faster, median [range of the rounds]",
+                    f"**{faster['median']}** [{faster['min']}, {faster['max']}]",
+                )
+            )
+    far = result["error_map_minus_fp32"]
+    rows.append(("error map against float32, one by one", f"mean {far['mean']:.2g}, largest {far['max']:.2g}"))
+    return rows
+
+
+def inference_memory(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of inference.py --memory."""
+    tenths = ", ".join(f"{value:.0f}" for value in result["resident_after_tenths_mib"])
+    return [
+        (f"resident after each tenth of {result['volumes']} volumes of {result['size'][0]}³, MiB", tenths),
+        ("growth after the second tenth, MiB", f"**{result['growth_mib']}**"),
+    ]
+
+
+TABLES: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, str]]]] = {
+    table.__name__: table
+    for table in (training, augmentation, inference, inference_memory, startup, precision, scaling)
+}
+
+
+def filled(text: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return ``text`` with each table that ``results`` has rows for written anew.
+
+    Raises:
+        InputError: when ``text`` has no place for a table.
+    """
+    for name, result in results.items():
+        rows = ["| | |", "| --- | --- |", *(f"| {what} | {value} |" for what, value in TABLES[name](result))]
+        place = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not place.search(text):
+            raise InputError(f"no place for the table '{name}': add <!-- table: {name} --> and <!-- end -->")
+        text = place.sub(lambda found, rows=rows: found[1] + "\n".join(rows) + "\n" + found[2], text)  # type: ignore[misc]
+    return text
+
+
+def _times(timing: Mapping[str, Any]) -> str:
+    return f"{timing['median_s']:.3f} [{timing['min_s']:.3f}, {timing['max_s']:.3f}], {timing['runs']} runs"
+
+
+def _list(seconds: list[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in seconds)
+
+
+@click.command(help=__doc__)
+@click.option("--docs", type=click.Path(exists=True, path_type=Path), default=DOCS, show_default=True)
+def main(docs: Path) -> None:
+    files = {name: docs / f"results_{name}.json" for name in TABLES}
+    results = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
+    page = docs / "performance.md"
+    write_text(page, filled(page.read_text(encoding="utf-8"), results))
+    click.echo(f"{page}: {', '.join(results)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Does bfloat16 learn what float32 learns? Validation losses after the same trainings.
+
+    python -m tools.benchmarks.precision --out docs/results_precision.json [--cohort study/cohort.csv --fold 1]
+
+The bundle trains with each precision from the same seeds, so with the same weights, volumes and augmentation; all else
+is as in its config but for a smaller network. Without ``--cohort`` it trains on made-up volumes. A training's loss is
+the mean of its last validations, whose spread is then that of the seeds.
+"""
+
+import csv
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from fracture_vae.files import write_text
+from fracture_vae.training import best_device
+from tools.benchmarks.study import Bundle, write_study
+from tools.benchmarks.timing import machine
+
+PRECISIONS = ("fp32", "bf16")
+LAST = 5
+"""Validations averaged."""
+
+
+def validation_loss(run: Path) -> float:
+    """Return the mean reconstruction loss of the last validations of a run."""
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        losses = [float(row["val/recon_loss"]) for row in csv.DictReader(file)]
+    return statistics.fmean(losses[-LAST:])
+
+
+@click.command(help=__doc__)
+@click.option("--out", type=click.Path(path_type=Path), help="JSON file to write.")
+@click.option("--cohort", type=click.Path(exists=True, path_type=Path), help="Trains and validates; else made-up data.")
+@click.option("--fold", default=1, show_default=True)
+@click.option("--size", default=48, show_default=True, help="Edge of a made-up volume in voxels.")
+@click.option("--volumes", default=32, show_default=True, help="Made-up volumes to train on.")
+@click.option("--epochs", default=40, show_default=True)
+@click.option("--seeds", default=5, show_default=True)
+@click.option("--device", default=str(best_device()), show_default=True)
+def main(
+    out: Path | None, cohort: Path | None, fold: int, size: int, volumes: int, epochs: int, seeds: int, device: str
+) -> None:
+    losses: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    settings: dict[str, Any] = {
+        "channels": [16, 32, 64],
+        "quantizer_options#num_codes": 128,
+        "quantizer_options#dim": 64,
+        "learning_rate": 1e-3,
+        "final_learning_rate": 1e-5,
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        table = cohort or write_study(folder / "study", volumes, 8, size)
+        for seed in range(seeds):
+            for precision in PRECISIONS:
+                bundle = Bundle(
+                    table, folder / f"{precision}-{seed}", precision=precision, seed=seed, max_epochs=epochs, fold=fold,
+                    device=device, compile=False, **settings,
+                )  # fmt: skip
+                losses[precision].append(validation_loss(bundle.train()))
+                click.echo(f"seed {seed}, {precision}: {losses[precision][-1]:.5f}")
+    means = {precision: statistics.fmean(values) for precision, values in losses.items()}
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "torch": torch.__version__,
+        "data": "made-up volumes" if cohort is None else cohort.parent.name,
+        "epochs": epochs,
+        "validation_loss": {precision: [round(value, 6) for value in values] for precision, values in losses.items()},
+        "means": {precision: round(value, 6) for precision, value in means.items()},
+        "bf16_over_fp32": round(means["bf16"] / means["fp32"], 4),
+        "each_seed": [round(b / a, 4) for a, b in zip(losses["fp32"], losses["bf16"], strict=True)],
+        "spread_of_seeds": round(statistics.stdev(losses["fp32"]) / means["fp32"], 4),
+    }
+    click.echo(json.dumps(result, indent=2))
+    if out is not None:
+        write_text(out, json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
