@@ -71,10 +71,13 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     names = {"loss": "total_loss", "recon": "recon_loss", "kl": "kl_loss"}
     last = rows[-1]
     means = {
-        split: {name: float(last[f"{split}/{metric}"]) for name, metric in names.items() if last.get(f"{split}/{metric}")
-                not in (None, "")}
+        split: {
+            name: float(value)
+            for name, metric in names.items()
+            if (value := last.get(f"{split}/{metric}")) not in (None, "")
+        }
         for split in ("train", "val")
-    }  # fmt: skip
+    }
     return {
         "epochs": int(last["epoch"]),
         **means["train"],

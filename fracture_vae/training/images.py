@@ -51,7 +51,8 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         """Shape of one image, (C, H, W)."""
         return tuple(self.images.shape[1:])
 
-    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Return ``image`` (B, C, H, W) float32 in [0, 1] and ``label`` (B,)."""
+    def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """Return on ``device`` ``image`` (B, C, H, W) float32 in [0, 1] and ``label`` (B,)."""
         chosen = torch.as_tensor(indices)
-        return {"image": self.images[chosen].float() / 255, "label": self.labels[chosen]}
+        images, labels = self.images[chosen].to(device), self.labels[chosen].to(device)
+        return {"image": images.float() / 255, "label": labels}

@@ -1,4 +1,4 @@
-"""What a 2D network makes of images, epoch by epoch: reconstructions, samples, and the plane of a latent space of two."""
+"""What a 2D network makes of images, epoch by epoch: reconstructions, samples, and the plane of two latents."""
 
 from collections.abc import Iterable
 from pathlib import Path

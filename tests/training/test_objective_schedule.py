@@ -44,9 +44,9 @@ def test_a_constant_beta_is_what_it_is_after_its_delay() -> None:
 def test_validation_runs_with_the_weights_the_schedules_end_at() -> None:
     objective = ELBO(small_vae(), capacity=20.0)
     during: list[tuple[float, float]] = []
-    evaluator = Engine(lambda engine, batch: during.append((float(objective.beta), float(objective.capacity))))
+    evaluator = Engine(lambda *_: during.append((float(objective.beta), float(objective.capacity))))
     plan = KLPlan(beta=4.0, schedule="linear", epochs=4, capacity=20.0, capacity_epochs=4)
-    trainer = Engine(lambda engine, batch: None)
+    trainer = Engine(lambda *_: None)
     kl_control(objective, plan, evaluator).attach(trainer)
     after: list[tuple[float, float]] = []
 
