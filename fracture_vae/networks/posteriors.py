@@ -13,6 +13,9 @@ _LOG_VARIANCE = (-14.0, 10.0)  # exp() of what lies beyond overflows or rounds t
 MOST_FLOOR = 5.0
 """Largest KL divergence (nats a dimension) a posterior can be held to: δ-VAE's σ is 0.004 there, near that limit."""
 
+_EPSILON = 1e-12
+"""Of BN-VAE's normalisation: beside PyTorch's 1e-5, a large KL weight shrinks the means until the floor gives way."""
+
 
 class GaussianHead(nn.Module):
     """Mean and log variance, each a linear function of the features."""
@@ -40,7 +43,7 @@ class BatchNormHead(GaussianHead):
 
     def __init__(self, features: int, latent: int, floor: float) -> None:
         super().__init__(features, latent)
-        self.norm = nn.BatchNorm1d(latent)
+        self.norm = nn.BatchNorm1d(latent, eps=_EPSILON)
         self.norm.weight.requires_grad_(False)
         self.norm.weight.fill_(math.sqrt(2 * floor / latent))
 

@@ -112,6 +112,7 @@ def draw_losses(rows: list[dict[str, Any]], path: Path) -> None:
                 axes.plot(*zip(*points, strict=True), style, markersize=3, label=split)
         axes.set_title(name)
         axes.set_xlabel("epoch")
+        axes.set_ylabel("weight of KL" if name == "beta" else "mean an image")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
     with replacing(path) as temporary:
