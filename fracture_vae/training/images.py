@@ -20,7 +20,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         limit: keep the first so many.
 
     Raises:
-        InputError: when nothing is left.
+        InputError: when nothing is left, or ``limit`` is below 1.
     """
 
     def __init__(
@@ -30,6 +30,8 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         binarize: bool = False,
         limit: int | None = None,
     ) -> None:
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise InputError(f"limit is {limit}; it must be a whole number of at least 1, or null")
         images, labels = torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels.copy())
         if normal is not None:
             kept = torch.isin(labels, torch.tensor(list(normal), dtype=labels.dtype))

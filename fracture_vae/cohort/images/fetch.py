@@ -41,7 +41,6 @@ def fetch_images(dataset: DataSet, folder: Path, source: Path | None = None) -> 
     missing = _unsound(dataset.files, folder)
     if not missing:
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
     if source is not None:
         if not source.is_dir():
             raise InputError(f"{source}: no such folder; give the one that holds {dataset.title}'s files")

@@ -78,7 +78,7 @@ def test_another_file_under_the_name_is_refused_and_not_kept(tmp_path: Path) -> 
         (tmp_path / name).write_bytes(content[:-1] + b"x")
     with pytest.raises(InputError, match="is not the authors'"):
         fetch_images(dataset, tmp_path / "out", tmp_path)
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_file_is_fetched_again_and_a_sound_one_kept(tmp_path: Path) -> None:
