@@ -113,7 +113,7 @@ def draw_losses(rows: list[dict[str, Any]], path: Path) -> None:
         axes.set_title(name)
         axes.set_xlabel("epoch")
         axes.set_ylabel("weight of KL" if name == "beta" else "mean an image")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)

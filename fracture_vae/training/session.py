@@ -20,7 +20,7 @@ from fracture_vae.files import read_json, sha256, write_text
 from fracture_vae.networks import load_state
 from fracture_vae.training.about import About, read_about
 from fracture_vae.training.acceleration import Acceleration
-from fracture_vae.training.checkpoints import load
+from fracture_vae.training.checkpoints import FOLDER, load
 from fracture_vae.training.data import VolumeDataset
 from fracture_vae.training.run_folder import META_FILE, now
 from fracture_vae.transforms import Preprocessing
@@ -127,7 +127,8 @@ def finish(run_dir: str) -> None:
     path = Path(run_dir) / META_FILE
     meta = {**read_json(path), "finished": now()}
     write_text(path, json.dumps(meta, indent=2) + "\n")
-    logger.info("run folder: %s (%s, metrics.csv, checkpoints/)", run_dir, META_FILE)
+    kept = ", checkpoints/" if (Path(run_dir) / FOLDER).is_dir() else ""
+    logger.info("run folder: %s (%s, metrics.csv%s)", run_dir, META_FILE, kept)
     logger.info("look at it: tensorboard --logdir %s", run_dir)
 
 
