@@ -8,7 +8,7 @@ from typing import Any
 from fracture_vae import bundle as bundles
 from fracture_vae.cohort.manifest import read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
-from fracture_vae.errors import InputError, PartialFailure
+from fracture_vae.errors import InputError, PartialFailure, nearest
 from fracture_vae.files import read_json
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
@@ -20,12 +20,15 @@ logger = logging.getLogger(__name__)
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 """The bundles of the checkout this package runs from."""
+VARIANTS = "variants"
+"""Folder below a bundle's configs that holds its variants, overlays of train.json."""
 
 
-def train_bundle(bundle: Path, fold: str, overlays: Sequence[Path], overrides: Mapping[str, Any]) -> None:
+def train_bundle(bundle: Path, fold: str | None, overlays: Sequence[Path], overrides: Mapping[str, Any]) -> None:
     """Train one fold of ``bundle``, or ``all`` of the cohort's in turn, in one run folder with a folder a fold.
 
-    ``overrides`` are ids of the config.
+    A bundle that has no folds takes None for ``fold``, which is fold 1 of the others. ``overrides`` are ids of the
+    config.
 
     Raises:
         InputError: for anything wrong with what was given, before training starts.
@@ -35,7 +38,11 @@ def train_bundle(bundle: Path, fold: str, overlays: Sequence[Path], overrides: M
     bundles.check_overrides(config, overrides)
     if "fold" in overrides:
         raise InputError("--set fold: the fold is given by --fold")
-    if fold == "all":
+    if "fold" not in config:
+        if fold is not None:
+            raise InputError(f"--fold {fold}: {bundle} has no folds; leave it out")
+        bundles.run(configs, "training", overrides)
+    elif fold == "all":
         settings = {**config, **overrides}
         folds = _folds(settings["cohort"])
         project = _plain(settings["project_dir"], str(bundle / "runs"))
@@ -46,8 +53,8 @@ def train_bundle(bundle: Path, fold: str, overlays: Sequence[Path], overrides: M
                 bundles.run(configs, "training", {**overrides, **placed})
         finally:
             discard_empty(run)
-    elif fold.isdigit():
-        bundles.run(configs, "training", {**overrides, "fold": int(fold)})
+    elif (fold or "1").isdigit():
+        bundles.run(configs, "training", {**overrides, "fold": int(fold or "1")})
     else:
         raise InputError(f"fold '{fold}': give a number, or all")
 
@@ -175,6 +182,19 @@ def _as_trained(model: ModelFile) -> dict[str, Any]:
 def _items(config: Mapping[str, Any], model: ModelFile) -> list[dict[str, Any]]:
     keys = ("dataset_dir", "cohort", "images", "split", "fold")
     return datalist(**{key: config[key] for key in keys}, model=model.about.plain())
+
+
+def variant_config(bundle: Path, name: str) -> Path:
+    """Return the overlay config of the variant ``name`` of ``bundle``.
+
+    Raises:
+        InputError: when it has none of that name, with those it has.
+    """
+    known = sorted(path.stem for path in (bundle / "configs" / VARIANTS).glob("*.json"))
+    if name not in known:
+        listed = f"it has {', '.join(known)}" if known else "it has none"
+        raise InputError(f"{bundle}: no variant '{name}'; {listed}{nearest(name, known)}")
+    return bundle / "configs" / VARIANTS / f"{name}.json"
 
 
 def _config(bundle: Path, name: str) -> Path:

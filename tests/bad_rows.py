@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.bad_image_rows import IMAGE_ROWS
 from tests.bad_inputs import (
     GOOD,
     HEAD,
@@ -238,4 +239,4 @@ def _set(verb: str, command: str, settings: dict[str, Any]) -> list[Bad]:
     return [Bad(f"{verb} --set {key}", nothing, f"{command} --set '{key}'", (says,)) for key, says in settings.items()]
 
 
-BATTERY = [*ROWS, *STUDY_ROWS, *_set("train", TRAIN_GOOD, SETTINGS), *_set("infer", INFER_GOOD, INFERENCE)]
+BATTERY = [*ROWS, *IMAGE_ROWS, *STUDY_ROWS, *_set("train", TRAIN_GOOD, SETTINGS), *_set("infer", INFER_GOOD, INFERENCE)]

@@ -33,7 +33,13 @@ def assert_told(result: Any, status: int, *parts: str) -> None:
 @pytest.fixture
 def kit(vq3d: Path, tiny_run: Path, tiny_folds: Path, tiny_cohort: Path) -> Kit:
     """The sound things that a bad input is put beside."""
-    return {"bundle": vq3d, "run": tiny_run, "folds": tiny_folds, "cohort": tiny_cohort}
+    return {
+        "bundle": vq3d,
+        "mnist_vae": vq3d.parent / "mnist_vae",
+        "run": tiny_run,
+        "folds": tiny_folds,
+        "cohort": tiny_cohort,
+    }
 
 
 @pytest.fixture

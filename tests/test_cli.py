@@ -25,6 +25,7 @@ COMMANDS = [
     ["cohort", "export"],
     ["cohort", "import"],
     ["phantom"],
+    ["data"],
     ["train"],
     ["infer"],
     ["sheet"],

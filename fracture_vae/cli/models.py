@@ -27,6 +27,8 @@ _set_option = click.option(
 @click.option(
     "--config", "overlays", multiple=True, type=FILE, help="Further config merged over train.json. Repeatable."
 )
+@click.option("--variant", default=None, help="One of BUNDLE/configs/variants, such as free_bits.")
+@click.option("--save-weights", is_flag=True, help="Keep checkpoints, in a bundle that keeps none by default.")
 @click.option(
     "--resume", type=FILE, default=None, help="Go on with this run folder, as it was started; no BUNDLE then."
 )
@@ -38,22 +40,27 @@ def train(
     project_dir: Path | None,
     name: str | None,
     overlays: tuple[Path, ...],
+    variant: str | None,
+    save_weights: bool,
     resume: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
     """Train BUNDLE (a folder such as bundles/vq3d), or go on with a run that stopped."""
-    from fracture_vae.jobs import resume_run, train_bundle
+    from fracture_vae.jobs import resume_run, train_bundle, variant_config
 
     given = {"cohort": cohort_path, "project_dir": project_dir, "run_name": name}
-    settings = {key: str(value) for key, value in given.items() if value is not None}
+    settings: dict[str, Any] = {key: str(value) for key, value in given.items() if value is not None}
+    if save_weights:
+        settings["save_weights"] = True
     if resume is not None:
-        if bundle is not None or settings or overlays or fold is not None:
+        if bundle is not None or settings or overlays or fold is not None or variant is not None:
             raise click.UsageError("--resume goes on with a run as it was started: give it alone, or with --set")
         resume_run(resume, _parse(overrides))
     elif bundle is None:
         raise click.UsageError("give a BUNDLE, such as bundles/vq3d, or --resume RUN")
     else:
-        train_bundle(bundle, fold or "1", overlays, {**settings, **_parse(overrides)})
+        added = (variant_config(bundle, variant),) if variant is not None else ()
+        train_bundle(bundle, fold, (*added, *overlays), {**settings, **_parse(overrides)})
 
 
 @click.command()

@@ -1,7 +1,10 @@
 """Networks: pure modules, tensors in and tensors out; no files, no logging."""
 
+from fracture_vae.networks.autoencoder import Autoencoder
 from fracture_vae.networks.build import build_network
 from fracture_vae.networks.checkpoint import load_state
+from fracture_vae.networks.coders import CoderConfig
+from fracture_vae.networks.gaussian import Gaussian
 from fracture_vae.networks.quantizers import (
     CodebookUsage,
     Quantized,
@@ -9,13 +12,19 @@ from fracture_vae.networks.quantizers import (
     VectorQuantizer,
     build_quantizer,
 )
+from fracture_vae.networks.vae import VAE, VAEOutput
 from fracture_vae.networks.vqvae import VQVAE, VQOutput, VQVAEConfig
 
 __all__ = [
+    "VAE",
     "VQVAE",
+    "Autoencoder",
     "CodebookUsage",
+    "CoderConfig",
+    "Gaussian",
     "Quantized",
     "Quantizer",
+    "VAEOutput",
     "VQOutput",
     "VQVAEConfig",
     "VectorQuantizer",

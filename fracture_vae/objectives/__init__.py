@@ -1,5 +1,20 @@
-"""What a network learns: modules that hold a network and return its named loss terms, total first."""
+"""Objectives: what a network learns. Each holds its network and returns its loss terms by name."""
 
+from fracture_vae.objectives.autoencoding import AETerms, Autoencoding
+from fracture_vae.objectives.elbo import ELBO, VAETerms
+from fracture_vae.objectives.info_vae import InfoVAE, mmd
+from fracture_vae.objectives.iwae import IWAE, negative_log_likelihood
 from fracture_vae.objectives.vq import VQReconstruction, VQTerms
 
-__all__ = ["VQReconstruction", "VQTerms"]
+__all__ = [
+    "ELBO",
+    "IWAE",
+    "AETerms",
+    "Autoencoding",
+    "InfoVAE",
+    "VAETerms",
+    "VQReconstruction",
+    "VQTerms",
+    "mmd",
+    "negative_log_likelihood",
+]

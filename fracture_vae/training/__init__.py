@@ -4,12 +4,17 @@ from fracture_vae.training.acceleration import Accelerated, Acceleration, best_d
 from fracture_vae.training.checkpoints import Checkpoints
 from fracture_vae.training.clipping import GradientClipping
 from fracture_vae.training.codebook import CodebookInitialiser, CodebookUse
+from fracture_vae.training.collapse import LatentWatch
+from fracture_vae.training.curves import RunCurves
 from fracture_vae.training.data import BatchLoader, VolumeDataset
 from fracture_vae.training.dictionaries import DictionaryDataset, Preprocessd
 from fracture_vae.training.distributed import device_ids, join_processes, leave_processes, rank, world_size
 from fracture_vae.training.early_stopping import EarlyStopping
+from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.learning_rate import learning_rate
 from fracture_vae.training.metrics import key_metric, lower_is_better, mean_terms, prepare_batch, total_loss
+from fracture_vae.training.objective_schedule import KLPlan, kl_control
+from fracture_vae.training.pictures import RunPictures
 from fracture_vae.training.progress import ProgressBar
 from fracture_vae.training.run_folder import run_folder, write_meta
 from fracture_vae.training.run_log import RunLog
@@ -26,6 +31,7 @@ from fracture_vae.training.session import (
     voxels_seen,
 )
 from fracture_vae.training.slices import ValidationSlices
+from fracture_vae.training.study import about_study_model, announce_study, open_study, write_study_meta
 from fracture_vae.training.tracking import require_tracking, track
 
 __all__ = [
@@ -38,13 +44,20 @@ __all__ = [
     "DictionaryDataset",
     "EarlyStopping",
     "GradientClipping",
+    "ImageDataset",
+    "KLPlan",
+    "LatentWatch",
     "Preprocessd",
     "ProgressBar",
+    "RunCurves",
     "RunLog",
+    "RunPictures",
     "ValidationSlices",
     "VolumeDataset",
     "about_model",
+    "about_study_model",
     "announce",
+    "announce_study",
     "best_device",
     "build_optimizer",
     "choose",
@@ -52,12 +65,14 @@ __all__ = [
     "finish",
     "join_processes",
     "key_metric",
+    "kl_control",
     "learning_rate",
     "leave_processes",
     "load_checkpoint",
     "lower_is_better",
     "mean_terms",
     "named",
+    "open_study",
     "prepare_batch",
     "rank",
     "require_counts",
@@ -70,4 +85,5 @@ __all__ = [
     "voxels_seen",
     "world_size",
     "write_meta",
+    "write_study_meta",
 ]

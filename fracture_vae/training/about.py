@@ -27,6 +27,7 @@ class About:
         trained_on: pseudonyms of the patients trained on.
         bundle, bundle_version: which bundle trained it.
         config_sha256, cohort_sha256: of the settings that shape it, and of cohort.csv.
+        data: of a model that was trained on images or vectors: which, their hash, and the labels taken.
         epoch: after which it was saved.
         format: of what is written.
     """
@@ -40,6 +41,7 @@ class About:
     bundle_version: str = ""
     config_sha256: str = ""
     cohort_sha256: str = ""
+    data: Mapping[str, Any] | None = None
     epoch: int | None = None
     format: int = FORMAT
 
@@ -119,6 +121,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "bundle_version": _is_text,
     "config_sha256": _is_text,
     "cohort_sha256": _is_text,
+    "data": lambda value: isinstance(value, dict),
     "epoch": _is_count,
     "format": _is_count,
 }

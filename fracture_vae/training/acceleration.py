@@ -50,8 +50,9 @@ class Acceleration:
         return nullcontext()
 
     def arrange(self, tensor: Tensor) -> Tensor:
-        """Return ``tensor`` (B, C, H, W[, D]) in the memory format chosen."""
-        return tensor.contiguous(memory_format=_format(tensor.dim())) if self.channels_last else tensor
+        """Return ``tensor`` (B, C, H, W[, D]) in the memory format chosen; vectors have but one."""
+        images = self.channels_last and tensor.dim() in (4, 5)
+        return tensor.contiguous(memory_format=_format(tensor.dim())) if images else tensor
 
 
 def best_device() -> torch.device:

@@ -92,6 +92,7 @@ class Checkpoints:
         resumable: whatever else training needs to go on (optimizer, loader, …), by name; each has ``state_dict``
             and ``load_state_dict``.
         keep: how many best models.
+        enabled: False writes nothing, for runs of which only the figures are wanted.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Checkpoints:
         evaluator: Engine,
         resumable: Mapping[str, Any],
         keep: int = 3,
+        enabled: bool = True,
     ) -> None:
         self.folder = Path(run_dir) / FOLDER
         self.network = network
@@ -109,13 +111,14 @@ class Checkpoints:
         self.evaluator = evaluator
         self.resumable = dict(resumable)
         self.keep = keep
+        self.enabled = enabled
         self.best: list[dict[str, Any]] = []
         self._engine: Engine | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register with a trainer; only the first process writes."""
         self._engine = engine
-        if idist.get_rank() > 0:
+        if idist.get_rank() > 0 or not self.enabled:
             return
         self.evaluator.add_event_handler(Events.COMPLETED, self._save_best, engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
@@ -190,7 +193,7 @@ class Checkpoints:
 
 def _require_same(before: About, now: About, where: str) -> None:
     """Refuse to go on with other data or another preprocessing: patients would move from training to validation."""
-    for key in ("fold", "trained_on", "preprocessing", "size"):
+    for key in ("fold", "trained_on", "preprocessing", "size", "data"):
         if getattr(before, key) != getattr(now, key):
             raise InputError(f"{where}: was trained with another {key}; go on with the cohort and settings it had")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -133,8 +133,18 @@ def _require_one_grid(cases: Sequence[Case]) -> None:
             )
 
 
+class InMemory(Protocol):
+    """A data set that gives whole batches, such as :class:`VolumeDataset`."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """Return the samples at ``indices`` on ``device``, by name."""
+
+
 class BatchLoader:
-    """Batches of a :class:`VolumeDataset` on a device, augmented there; no worker processes.
+    """Batches of a data set held in memory, on a device, augmented there; no worker processes.
 
     In training (``augmentation`` or ``shuffle`` given) every epoch is a new permutation and a last batch that is
     not full is left out, so that shapes never change; otherwise order is kept and every volume comes once. Its
@@ -152,7 +162,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        dataset: VolumeDataset,
+        dataset: InMemory,
         batch_size: int,
         device: torch.device | str = "cpu",
         shuffle: bool = False,

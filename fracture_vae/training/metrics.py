@@ -10,7 +10,7 @@ from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
 from monai.utils.enums import CommonKeys
 from torch import Tensor
 
-KEY_METRIC = "recon_loss"
+KEY_TERM = "recon"
 
 
 class MeanTerm(Metric):
@@ -51,14 +51,14 @@ def _terms_and_size(output: dict[str, Any]) -> tuple[Any, int]:
     return output[CommonKeys.PRED], len(output[CommonKeys.IMAGE]["image"])
 
 
-def mean_terms(terms: Sequence[str], device: torch.device | str = "cpu") -> dict[str, MeanTerm]:
+def mean_terms(terms: Sequence[str], device: torch.device | str = "cpu", key: str = KEY_TERM) -> dict[str, MeanTerm]:
     """Return one :class:`MeanTerm` for each term but the key metric's, called ``<term>_loss``."""
-    return {f"{term}_loss": MeanTerm(term, device) for term in terms if f"{term}_loss" != KEY_METRIC}
+    return {f"{term}_loss": MeanTerm(term, device) for term in terms if term != key}
 
 
-def key_metric(device: torch.device | str = "cpu") -> dict[str, MeanTerm]:
-    """Return the metric models are chosen by: the mean reconstruction loss."""
-    return {KEY_METRIC: MeanTerm(KEY_METRIC.removesuffix("_loss"), device)}
+def key_metric(device: torch.device | str = "cpu", key: str = KEY_TERM) -> dict[str, MeanTerm]:
+    """Return the metric models are chosen by: the mean of the term ``key``, by default the reconstruction loss."""
+    return {f"{key}_loss": MeanTerm(key, device)}
 
 
 def lower_is_better(current: float, best: float) -> bool:

@@ -6,7 +6,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
-from fracture_vae.training.metrics import KEY_METRIC, key_value
+from fracture_vae.training.metrics import key_value
 
 
 class ProgressBar:
@@ -47,7 +47,7 @@ class ProgressBar:
             self.bar.update()
 
     def _epoch(self, engine: Engine) -> None:
-        losses = {"train": engine.state.metrics[KEY_METRIC]}
+        losses = {"train": key_value(engine)}
         if self.evaluator.state.metrics:
             losses["val"] = key_value(self.evaluator)
         if self.bar is not None:

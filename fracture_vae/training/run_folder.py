@@ -106,7 +106,25 @@ def write_meta(
     fold: int,
     acceleration: object,
 ) -> None:
-    """Record how a run came about.
+    """Record how a run on a cohort came about; see :func:`write_record`."""
+    if idist.get_rank() > 0:
+        return
+    data = {
+        "fold": fold,
+        "cohort": {"path": str(cohort.path), "sha256": sha256(cohort.path)},
+        "data": {str(case.image): sha256(case.image) for case in (*cohort.training(fold), *cohort.validation(fold))},
+    }
+    write_record(run_dir, bundle_root, {**config, "cohort": str(cohort.path), "fold": fold}, data, acceleration)
+
+
+def write_record(
+    run_dir: str | os.PathLike[str],
+    bundle_root: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    data: Mapping[str, Any],
+    acceleration: object,
+) -> None:
+    """Record how a run came about; ``data`` (plain values) says what it was trained on.
 
     ``run_meta.json`` holds the arguments, the resolved config, versions, git revision, data hashes and seed;
     ``bundle/`` is a copy of the bundle's configs and licence, with the resolved config among them: a run that is
@@ -114,18 +132,16 @@ def write_meta(
     """
     if idist.get_rank() > 0:
         return
-    config = {**config, "cohort": str(cohort.path), "fold": fold, "resume": None}
+    config = {**config, "resume": None}
     meta = {
         "started": now(),
         "arguments": sys.argv,
         "config": config,
         "seed": config.get("seed"),
-        "fold": fold,
         "acceleration": str(acceleration),
         "versions": versions(),
         "git_revision": git_revision(),
-        "cohort": {"path": str(cohort.path), "sha256": sha256(cohort.path)},
-        "data": {str(case.image): sha256(case.image) for case in (*cohort.training(fold), *cohort.validation(fold))},
+        **data,
     }
     path = Path(run_dir) / META_FILE
     if path.is_file():  # a run that goes on keeps the record of how it began

@@ -20,14 +20,14 @@ from fracture_vae.files import read_json, sha256, write_text
 from fracture_vae.networks import load_state
 from fracture_vae.training.about import About, read_about
 from fracture_vae.training.acceleration import Acceleration
-from fracture_vae.training.checkpoints import load
+from fracture_vae.training.checkpoints import FOLDER, load
 from fracture_vae.training.data import VolumeDataset
 from fracture_vae.training.run_folder import META_FILE, now
 from fracture_vae.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)
 
-PLACES = ("bundle_root", "project_dir", "group", "run_name", "run_dir", "resume", "cohort")
+PLACES = ("bundle_root", "project_dir", "group", "run_name", "run_dir", "resume", "cohort", "data_dir")
 """Settings that say where things are and do not shape a model; ``config_sha256`` leaves them out."""
 
 
@@ -86,20 +86,30 @@ def about_model(
     fold: int,
     size: Sequence[int],
 ) -> About:
-    """Return what a checkpoint says of itself; patients are not named, but known by pseudonyms."""
+    """Return what a checkpoint of a cohort says of itself; patients are not named, but known by pseudonyms."""
+    return about_network(
+        bundle_root,
+        config,
+        network,
+        preprocessing=preprocessing,
+        size=(size[0], size[1], size[2]),
+        fold=fold,
+        trained_on=tuple(sorted({pseudonym(case.patient_id) for case in cohort.training(fold)})),
+        cohort_sha256=sha256(cohort.path),
+    )
+
+
+def about_network(bundle_root: str, config: Mapping[str, Any], network: nn.Module, **known: Any) -> About:
+    """Return what a checkpoint says of its bundle, settings and network, and whatever else is ``known`` of it."""
     metadata_file = Path(bundle_root) / "configs" / "metadata.json"
     metadata = read_json(metadata_file) if metadata_file.is_file() else {}
     shaping = {key: value for key, value in config.items() if key not in PLACES}
     return About(
         network=getattr(network, "definition", None),
-        preprocessing=preprocessing,
-        size=(size[0], size[1], size[2]),
-        fold=fold,
-        trained_on=tuple(sorted({pseudonym(case.patient_id) for case in cohort.training(fold)})),
         bundle=str(metadata.get("name", Path(bundle_root).name)),
         bundle_version=str(metadata.get("version", "")),
         config_sha256=hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest(),
-        cohort_sha256=sha256(cohort.path),
+        **known,
     )
 
 
@@ -117,7 +127,8 @@ def finish(run_dir: str) -> None:
     path = Path(run_dir) / META_FILE
     meta = {**read_json(path), "finished": now()}
     write_text(path, json.dumps(meta, indent=2) + "\n")
-    logger.info("run folder: %s (%s, metrics.csv, checkpoints/)", run_dir, META_FILE)
+    kept = ", checkpoints/" if (Path(run_dir) / FOLDER).is_dir() else ""
+    logger.info("run folder: %s (%s, metrics.csv%s)", run_dir, META_FILE, kept)
     logger.info("look at it: tensorboard --logdir %s", run_dir)
 
 

@@ -51,6 +51,8 @@ class ValidationSlices:
         if self.run_log.writer is None:
             return
         image = next(iter(self.loader))["image"][:1].to(self.acceleration.device)
+        if image.dim() < 4:  # vectors have no pictures
+            return
         self.network.eval()
         with self.acceleration.autocast():
             reconstruction = self.network(self.acceleration.arrange(image)).float()

@@ -188,7 +188,7 @@ def _corners(params: AugmentParams, height: int, width: int) -> tuple[Tensor, Te
 
 
 def _neighbours(source: Tensor, step: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    r"""Return the voxels (\*source, 4) at ``step`` (4,) from the one below each ``source``, and their linear weights."""
+    r"""Return the voxels (\*source, 4) at ``step`` (4,) from the one below each ``source``, and their weights."""
     below = source.floor()
     at = below[..., None] + step
     weight = 1 - (source[..., None] - at).abs()

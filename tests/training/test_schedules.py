@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from fracture_vae.errors import InputError
 from fracture_vae.training.learning_rate import learning_rate
-from fracture_vae.training.schedules import constant, cosine, linear
+from fracture_vae.training.schedules import constant, cosine, cyclical, delayed, linear
 
 
 def optimizer(lr: float = 1.0) -> torch.optim.Optimizer:
@@ -39,6 +39,18 @@ def test_values_at_the_start_in_the_middle_at_the_end_and_beyond(factory: Any, v
 
 def test_a_quarter_of_the_way_the_cosine_is_still_high() -> None:
     assert cosine(1.0, 0.0, 8)(2) == pytest.approx((1 + 2**-0.5) / 2)
+
+
+def test_cycles_rise_for_half_their_length_and_start_again() -> None:
+    schedule = cyclical(0.0, 1.0, 40)
+    assert [schedule(epoch) for epoch in range(11)] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1, 0])
+    assert schedule(40) == schedule(99) == 1.0
+    assert [cyclical(0.0, 2.0, 8, cycles=1, rise=1.0)(epoch) for epoch in (0, 4, 8)] == [0.0, 1.0, 2.0]
+
+
+def test_a_delayed_schedule_begins_late() -> None:
+    schedule = delayed(linear(1.0, 3.0, 2), 3)
+    assert [schedule(epoch) for epoch in range(7)] == [0, 0, 0, 1, 2, 3, 3]
 
 
 @pytest.mark.parametrize("epochs", [1, 7, 200])

@@ -1,0 +1,127 @@
+"""The course of a run in a small table and a picture, and its sum in one file."""
+
+import csv
+import io
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+
+from fracture_vae.files import replacing, write_text
+from fracture_vae.training.run_log import RunLog
+
+COLUMNS = {"beta": "beta", "recon": "recon_loss", "kl": "kl_loss", "total": "total_loss"}
+"""Column of train_log.csv, and the metric it shows; empty where an objective has none."""
+_MIB = 2**20
+
+
+class RunCurves:
+    """Writes ``curves/train_log.csv`` each epoch; at the run's end ``losses.png`` and ``log.json``.
+
+    Attach it to the trainer after the run log, whose rows it shows. ``log.json`` has the last epoch's means per image
+    (``loss``, ``recon``, ``kl``, and the same of the last validation), ``seconds`` of this process in all and the
+    median of an epoch, and the peak memory in MiB: of the process, which is all it ever took, and of every GPU.
+
+    Args:
+        run_log: has a row an epoch.
+    """
+
+    def __init__(self, run_log: RunLog) -> None:
+        self.run_log = run_log
+        self.folder = Path(run_log.path).parent
+        self._began = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Register with a trainer; only the first process writes."""
+        if idist.get_rank() > 0:
+            return
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def _start(self, engine: Engine) -> None:  # noqa: ARG002
+        self._began = time.monotonic()
+        for index in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(index)
+
+    def _write(self, engine: Engine) -> None:  # noqa: ARG002
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["epoch", *COLUMNS])
+        for row in self.run_log.rows:
+            writer.writerow([row["epoch"], *(row.get(f"train/{metric}", "") for metric in COLUMNS.values())])
+        write_text(self.folder / "curves" / "train_log.csv", text.getvalue())
+
+    def _finish(self, engine: Engine) -> None:  # noqa: ARG002
+        if not self.run_log.rows:
+            return
+        draw_losses(self.run_log.rows, self.folder / "losses.png")
+        log = {**summary(self.run_log.rows), "seconds": round(time.monotonic() - self._began, 3), **peak_memory()}
+        write_text(self.folder / "log.json", json.dumps(log, indent=2) + "\n")
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``log.json`` says of a run's rows (see :class:`RunLog`): the last epoch's means per image."""
+    names = {"loss": "total_loss", "recon": "recon_loss", "kl": "kl_loss"}
+    last = rows[-1]
+    means = {
+        split: {
+            name: float(value)
+            for name, metric in names.items()
+            if (value := last.get(f"{split}/{metric}")) not in (None, "")
+        }
+        for split in ("train", "val")
+    }
+    return {
+        "epochs": int(last["epoch"]),
+        **means["train"],
+        "validation": means["val"],
+        "seconds_per_epoch": statistics.median(float(row["seconds"]) for row in rows),
+    }
+
+
+def peak_memory() -> dict[str, Any]:
+    """Return ``peak_memory_mib``: what the process took at most, and what PyTorch held at most on each GPU."""
+    memory: dict[str, float] = {}
+    if sys.platform != "win32":  # which has no resource module
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        memory["cpu"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MIB, 1)
+    for index in range(torch.cuda.device_count()):
+        memory[f"cuda:{index}"] = round(torch.cuda.max_memory_allocated(index) / _MIB, 1)
+    return {"peak_memory_mib": memory}
+
+
+def draw_losses(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw total, reconstruction and KL against the epoch, of training and of validation, and β where there is one."""
+    from matplotlib.figure import Figure
+
+    shown = [name for name in ("total", "recon", "kl", "beta") if any(_has(row, "train", name) for row in rows)]
+    figure = Figure(figsize=(3.2 * len(shown), 2.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for split, style in (("train", "o-"), ("val", "s--")):
+            points = [(int(row["epoch"]), _value(row, split, name)) for row in rows if _has(row, split, name)]
+            if points:
+                axes.plot(*zip(*points, strict=True), style, markersize=3, label=split)
+        axes.set_title(name)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("weight of KL" if name == "beta" else "mean an image")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.legend(frameon=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _has(row: dict[str, Any], split: str, name: str) -> bool:
+    return row.get(f"{split}/{COLUMNS[name]}") not in (None, "")
+
+
+def _value(row: dict[str, Any], split: str, name: str) -> float:
+    return float(row[f"{split}/{COLUMNS[name]}"])

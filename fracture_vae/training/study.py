@@ -1,0 +1,93 @@
+"""A data set of images or vectors as a run uses it: what trains, what validates, and the record of both."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from fracture_vae.cohort.images import Images, LabelledImages, open_images
+from fracture_vae.training.about import About
+from fracture_vae.training.acceleration import Acceleration
+from fracture_vae.training.images import ImageDataset
+from fracture_vae.training.run_folder import write_record
+from fracture_vae.training.session import about_network
+
+logger = logging.getLogger(__name__)
+
+_VALIDATION_SHARE = 6  # one part in six: MNIST's usual 50,000 and 10,000
+
+
+class Study(NamedTuple):
+    """A data set in three parts. The test part is for the figures at the end; no epoch is chosen by it."""
+
+    name: str
+    train: LabelledImages
+    validate: LabelledImages
+    test: LabelledImages
+    sha256: str
+    """Of the values and labels of all parts."""
+
+
+def open_study(data: str, data_dir: str | os.PathLike[str]) -> Study:
+    """Return the data set ``data``, its last sixth of training samples set apart for validation.
+
+    Args:
+        data: a name `open_images` knows.
+        data_dir: the folder ``fracture-vae data`` puts data sets in.
+
+    Raises:
+        InputError: as `open_images`.
+    """
+    found: Images = open_images(data, Path(data_dir).expanduser())
+    cut = len(found.train.images) - len(found.train.images) // _VALIDATION_SHARE
+    train, validate = (LabelledImages(*(part[where] for part in found.train)) for where in _halves(cut))
+    digest = hashlib.sha256()
+    for part in (*found.train, *found.test):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return Study(found.name, train, validate, found.test, digest.hexdigest())
+
+
+def _halves(cut: int) -> tuple[slice, slice]:
+    return slice(cut), slice(cut, None)
+
+
+def about_study_model(
+    bundle_root: str,
+    config: Mapping[str, Any],
+    network: nn.Module,
+    study: Study,
+    normal: Sequence[int] | None,
+    dataset: ImageDataset,
+) -> About:
+    """Return what a checkpoint says of itself: the network, and the data it has seen (``normal`` labels, or all)."""
+    data = {
+        "name": study.name,
+        "sha256": study.sha256,
+        "normal": None if normal is None else list(normal),
+        "samples": len(dataset),
+    }
+    return about_network(bundle_root, config, network, data=data)
+
+
+def announce_study(study: Study, train: ImageDataset, validate: ImageDataset, acceleration: Acceleration) -> None:
+    """Log what is about to be trained on, and how."""
+    size = "×".join(map(str, train.size))
+    logger.info("%s: %d training and %d validation samples of %s", study.name, len(train), len(validate), size)
+    logger.info("running on %s", acceleration)
+
+
+def write_study_meta(
+    run_dir: str, bundle_root: str, config: Mapping[str, Any], study: Study, acceleration: Acceleration
+) -> None:
+    """Record how a run came about; see :func:`~fracture_vae.training.run_folder.write_record`."""
+    data = {
+        "name": study.name,
+        "sha256": study.sha256,
+        "samples": {"train": len(study.train.images), "validate": len(study.validate.images)},
+    }
+    write_record(run_dir, bundle_root, dict(config), {"data": data}, acceleration)

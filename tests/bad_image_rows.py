@@ -1,0 +1,43 @@
+"""Rows of the battery for the 2D bundles and their data sets."""
+# ruff: noqa: E501 - a row is a line
+
+from tests.bad_inputs import Bad, folder, nothing, text
+
+TRAIN_VAE = "train {mnist_vae} --project-dir runs --set data=digits --set limit=64 --set max_epochs=1 --set device=cpu --set compile=false"
+
+SETTINGS = {
+    "data=mnst": "data 'mnst' is not one of mnist, fashion-mnist, cifar10, digits; did you mean 'mnist'?",
+    "normal=[11]": "no image has a label among [11]; the labels are",
+    "limit=0": "limit is 0; it must be a whole number of at least 1, or null",
+    "beta=-1": "beta",
+    "beta_schedule=cosin": "did you mean 'cosine'?",
+    "beta_epochs=0": "beta",
+    "beta_delay=-1": "none may be negative",
+    "free_bits=-0.5": "free_bits is -0.5; it must be 0 or more",
+    "capacity=-1": "capacity is -1",
+    "posterior=gauss": "posterior 'gauss' is not one of",
+    "prior=flow": "prior",
+    "likelihood=poisson": "likelihood",
+    "reduction=max": "reduction",
+    "latent=0": "latent",
+    "hidden=[0]": "hidden",
+    "architecture=cnn": "architecture",
+    "activation=rlu": "activation",
+    "dropout=2": "dropout",
+    "output=tanh": "output",
+    "beta_schedule=adaptive --set kl_target=0": "kl_target",
+    "posterior=delta --set kl_floor=0": "kl_floor is 0",
+    "prior=vamp --set prior_components=0": "prior_components",
+}
+
+IMAGE_ROWS = [
+    Bad("data: an unknown set", nothing, "data mnst", ("data set 'mnst' is not one of mnist, fashion-mnist, cifar10; did you mean 'mnist'?",)),
+    Bad("data: from no folder", nothing, "data mnist --from none --out out", ("none",)),
+    Bad("data: from a folder without the files", folder("empty"), "data mnist --from empty --out out", ("empty",)),
+    Bad("data: a file that is another", text("train-images-idx3-ubyte"), "data mnist --from . --out out", ("train-images-idx3-ubyte",)),
+    Bad("train: an unknown variant", nothing, "train {mnist_vae} --variant free_bit", ("no variant 'free_bit'; it has", "did you mean 'free_bits'?")),
+    Bad("train: a variant of a bundle without any", nothing, "train {bundle} --variant free_bits", ("no variant 'free_bits'; it has none",)),
+    Bad("train: a fold of a bundle without folds", nothing, "train {mnist_vae} --fold 2", ("--fold 2:", "has no folds; leave it out")),
+    Bad("train: a cohort for a bundle without one", nothing, "train {mnist_vae} --cohort cohort.csv", ("the config has no key 'cohort'",)),
+    *(Bad(f"train 2D --set {key}", nothing, f"{TRAIN_VAE} --set {key}", (says,)) for key, says in SETTINGS.items()),
+]  # fmt: skip

@@ -1,0 +1,256 @@
+"""The 2D bundles: every variant trains, what a run leaves can be used, and what the bundles share stays the same."""
+
+import csv
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+from PIL import Image
+
+from fracture_vae.jobs import train_bundle, variant_config
+from fracture_vae.networks import build_network
+from fracture_vae.training.checkpoints import load
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+NAMES = ("mnist_ae", "mnist_vae", "mnist_vq")
+VARIANTS = [
+    (name, path.stem) for name in NAMES for path in sorted((BUNDLES / name / "configs/variants").glob("*.json"))
+]
+TINY = {
+    "data": "digits",
+    "limit": 160,
+    "max_epochs": 1,
+    "batch_size": 32,
+    "channels": [4, 8],
+    "device": "cpu",
+    "precision": "fp32",
+    "compile": False,
+    "progress": False,
+    "save_weights": True,
+}
+
+
+def config(name: str) -> dict[str, Any]:
+    return json.loads((BUNDLES / name / "configs" / "train.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``train(bundle, variant, **settings)`` trains on a few digits and returns the run folder."""
+
+    def run(name: str, variant: str | None = None, **settings: Any) -> Path:
+        project = tmp_path_factory.mktemp(name)
+        overlays = [variant_config(BUNDLES / name, variant)] if variant else []
+        train_bundle(BUNDLES / name, None, overlays, {**TINY, "project_dir": str(project), **settings})
+        return (project / name / "latest").resolve()
+
+    return run
+
+
+def last_row(run: Path) -> dict[str, str]:
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))[-1]
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS, ids=lambda value: value)
+def test_every_variant_trains_to_finite_figures_and_a_model_that_loads(
+    train: Callable[..., Path], name: str, variant: str
+) -> None:
+    run = train(name, variant)
+    row = last_row(run)
+    losses = {key: float(value) for key, value in row.items() if key.endswith("_loss") and value}
+    assert {"train/recon_loss", "val/recon_loss", "train/total_loss"} <= losses.keys()
+    assert all(abs(value) < 1e6 for value in losses.values())
+    content = load(run / "checkpoints" / "last.pt")
+    about = json.loads(content["about"])
+    assert about["bundle"] == name
+    assert about["data"]["name"] == "digits"
+    build_network(**about["network"]).load_state_dict(content["network"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_config_has_every_property_monai_asks_for(name: str, tmp_path: Path) -> None:
+    workflow = ConfigWorkflow(
+        str(BUNDLES / name / "configs" / "train.json"), workflow_type="train", project_dir=str(tmp_path), **TINY
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert workflow.bundle_root == str(BUNDLES / name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_is_explained(name: str) -> None:
+    content = config(name)
+    plain = [key for key, value in content.items() if value is None or isinstance(value, str | int | float | bool)]
+    assert set(content["_help_"]) <= set(content)
+    assert set(plain) - {"resolved_config", "study", "dataset_dir", "run_dir", "network"} <= set(content["_help_"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("file", ["logging.conf", "metadata.schema.json"])
+def test_what_bundles_share_is_the_same_file(name: str, file: str) -> None:
+    shared = BUNDLES / "vq3d" / "configs" / file
+    assert (BUNDLES / name / "configs" / file).read_bytes() == shared.read_bytes()
+
+
+def test_the_bundles_are_wired_alike() -> None:
+    """No section that two bundles have in common drifts apart; what differs is named here."""
+    first, *others = map(config, ("mnist_vae", "mnist_ae", "mnist_vq"))
+    shared = (
+        "acceleration",
+        "accelerated",
+        "optimizer_def",
+        "gradient_clipping",
+        "lr_handler",
+        "early_stopping",
+        "run_log",
+    )
+    for other in others:
+        for key in (*shared, "initialize", "training"):
+            assert other[key] == first[key], key
+        for part, engine in (("train", "trainer"), ("validate", "evaluator")):
+            assert other[part][engine] == first[part][engine]
+            assert other[part]["dataset"] == first[part]["dataset"]
+    three = config("vq3d")
+    for key in (*shared, "initialize"):
+        assert three[key] == first[key], key
+    assert three["train"]["trainer"] == first["train"]["trainer"]
+    assert three["validate"]["evaluator"] == first["validate"]["evaluator"]
+
+
+def test_a_run_leaves_curves_pictures_and_its_sum(train: Callable[..., Path]) -> None:
+    run = train("mnist_vae", latent=2, max_epochs=2, val_interval=1)
+    with (run / "curves" / "train_log.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "beta", "recon", "kl", "total"]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        parts = float(row["recon"]) + float(row["beta"]) * float(row["kl"])
+        assert float(row["total"]) == pytest.approx(parts, rel=1e-4)
+    for folder in ("reconstructions", "samples", "traversals"):
+        assert [path.name for path in sorted((run / folder).iterdir())] == ["epoch_0001.png", "epoch_0002.png"]
+    with Image.open(run / "traversals" / "epoch_0001.png") as picture:
+        assert picture.size == (15 * 29 - 1, 15 * 29 - 1)
+    log = json.loads((run / "log.json").read_text(encoding="utf-8"))
+    assert log["epochs"] == 2
+    assert log["recon"] == pytest.approx(float(rows[-1]["recon"]))
+    assert log["peak_memory_mib"]["cpu"] > 50
+    with Image.open(run / "losses.png") as picture:
+        assert picture.size[0] > picture.size[1]
+    row = last_row(run)
+    assert 0 <= float(row["val/active_units"]) <= 2
+    assert float(row["val/mutual_information"]) >= 0
+
+
+def test_weights_are_kept_only_when_asked_for(train: Callable[..., Path]) -> None:
+    assert not list(train("mnist_ae", save_weights=False).rglob("*.pt"))
+
+
+def test_figures_do_not_depend_on_the_batch_size(train: Callable[..., Path]) -> None:
+    """Validation, of the same network, in batches of another size."""
+    runs = [train("mnist_vae", learning_rate=1e-12, final_learning_rate=1e-12, batch_size=size) for size in (16, 64)]
+    recon = [float(last_row(run)["val/recon_loss"]) for run in runs]
+    assert recon[0] == pytest.approx(recon[1], rel=2e-2), "up to the posterior's draws"
+    assert 200 < recon[0] < 784, "nats an image, of 784 pixels at ln 2 each before anything is learnt"
+
+
+COLLAPSING = {
+    "beta": 4.0, "latent": 2, "limit": None, "max_epochs": 5, "reduction": "mean", "likelihood": "bernoulli_logits",
+    "gradient_clip": 0.01, "save_weights": False,
+}  # fmt: skip
+"""The KL term weighs 4 · 784 times as much as the reconstruction, for each digit; clipped, for few enough steps."""
+
+
+@pytest.mark.parametrize(
+    ("cure", "collapsed"),
+    [
+        ({}, True),
+        ({"free_bits": 1.0}, False),
+        ({"beta": 0.001, "beta_schedule": "linear", "beta_epochs": 5}, False),
+        ({"posterior": "batch_norm", "kl_floor": 3.0}, False),
+    ],
+    ids=["beta 4", "free bits", "annealing", "batch norm"],
+)
+def test_a_large_kl_weight_collapses_the_posterior_and_each_cure_prevents_it(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str], cure: dict[str, Any], collapsed: bool
+) -> None:
+    row = last_row(train("mnist_vae", **{**COLLAPSING, **cure}))
+    assert (float(row["val/kl_loss"]) < 1) == collapsed
+    warned = [line for line in capsys.readouterr().err.splitlines() if "posterior collapse" in line]
+    assert len(warned) == collapsed, "once, or not at all"
+    if warned:
+        assert "Lower beta" in warned[0]
+        assert "free bits" in warned[0]
+        assert "a higher KL weight makes it worse" in warned[0]
+
+
+EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
+    ("mnist_ae", "conv"): [("network.config.architecture", "conv")],
+    ("mnist_ae", "deep"): [("network.config.hidden", (512, 256, 128)), ("network.config.activation", "gelu")],
+    ("mnist_ae", "denoising"): [("objective.noise_std", 0.3)],
+    ("mnist_ae", "linear"): [("network.config.hidden", ())],
+    ("mnist_ae", "rae_gp"): [("objective.penalty", "gradient"), ("objective.weight", 1e-4)],
+    ("mnist_ae", "rae_l2"): [("objective.penalty", "l2"), ("weight_decay", 1e-6)],
+    ("mnist_ae", "sparse"): [("objective.penalty", "l1"), ("network.config.latent", 64)],
+    ("mnist_vae", "adaptive"): [("kl_plan.schedule", "adaptive"), ("kl_plan.kl_target", 20.0)],
+    ("mnist_vae", "batch_norm"): [("network.head.__class__.__name__", "BatchNormHead")],
+    ("mnist_vae", "bernoulli"): [("objective._negative_log_likelihood.__name__", "bernoulli")],
+    ("mnist_vae", "beta4"): [("kl_plan.beta", 4.0), ("network.config.latent", 2)],
+    ("mnist_vae", "capacity"): [("kl_plan.capacity", 25.0), ("kl_plan.beta", 10.0), ("objective.has_capacity", True)],
+    ("mnist_vae", "conv"): [("network.config.architecture", "conv"), ("network.config.extra_stage", True)],
+    ("mnist_vae", "cosine_annealing"): [("kl_plan.schedule", "cosine")],
+    ("mnist_vae", "cyclical_annealing"): [("kl_plan.schedule", "cyclical"), ("kl_plan.epochs", 20)],
+    ("mnist_vae", "delta"): [("network.head.__class__.__name__", "DeltaHead")],
+    ("mnist_vae", "free_bits"): [("objective.free_bits", 0.5)],
+    ("mnist_vae", "gaussian"): [("objective._negative_log_likelihood.__name__", "gaussian")],
+    ("mnist_vae", "info_vae"): [("objective.__class__.__name__", "InfoVAE"), ("kl_plan.beta", 0.5)],
+    ("mnist_vae", "iwae"): [("objective.__class__.__name__", "IWAE"), ("objective.samples", 5)],
+    ("mnist_vae", "linear_annealing"): [("kl_plan.schedule", "linear")],
+    ("mnist_vae", "mean"): [("kl_plan.beta", 0.0012755)],
+    ("mnist_vae", "skip"): [("kl_plan.delay", 5)],
+    ("mnist_vae", "vamp"): [("network.prior.__class__.__name__", "VampPrior")],
+    ("mnist_vq", "fsq"): [("network.quantizer.__class__.__name__", "FiniteScalarQuantizer")],
+    ("mnist_vq", "gradient"): [("network.quantizer.ema", False)],
+    ("mnist_vq", "l2"): [("objective.distance", "l2")],
+}
+"""What each variant makes of an object the config builds; the plain bundle has another value there."""
+
+
+@functools.cache
+def parsed(name: str, variant: str | None) -> ConfigParser:
+    """The config of a bundle with a variant's overlay, merged by MONAI."""
+    overlays = [variant_config(BUNDLES / name, variant)] if variant else []
+    parser = ConfigParser()
+    parser.read_config([BUNDLES / name / "configs" / "train.json", *overlays])
+    parser.update({"data": "digits", "limit": 32, "device": "cpu"})
+    return parser
+
+
+def built(name: str, variant: str | None, path: str) -> Any:
+    """An attribute of what the config builds, such as ``objective.free_bits``; None where there is none."""
+    first, *names = path.split(".")
+    return functools.reduce(
+        lambda found, attribute: getattr(found, attribute, None), names, parsed(name, variant).get_parsed_content(first)
+    )
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS, ids=lambda value: value)
+def test_every_variant_changes_what_is_built(name: str, variant: str) -> None:
+    for path, value in EFFECTS[name, variant]:
+        assert built(name, variant, path) == value
+        assert built(name, None, path) != value
+
+
+def test_an_unknown_variant_is_told_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"no variant 'free_bit'; it has .*free_bits.*did you mean 'free_bits'"):
+        variant_config(BUNDLES / "mnist_vae", "free_bit")
+
+
+def test_same_seed_same_weights(train: Callable[..., Path]) -> None:
+    a, b = (load(train("mnist_vae") / "checkpoints" / "last.pt")["network"] for _ in range(2))
+    assert all(torch.equal(a[key], b[key]) for key in a)
