@@ -33,6 +33,7 @@ _OWN_ARGUMENTS = {"workflow_name", "config_file", "args_file", "run_id", "init_i
 
 _NONE = "$None"
 """How MONAI is told an override that is None, which it would pass over; as an expression it is taken."""
+_REFERENCES = ReferenceResolver.match_refs_pattern
 _RESOLVE = ReferenceResolver._resolve_one_item.__code__
 
 
@@ -69,7 +70,7 @@ def start() -> None:
     """First thing a bundle does: refuse unknown overrides, and show bad input as one line with status 2."""
     started = invocation() or Invocation((), {})
     config = load(started.config_files) if started.config_files else {}
-    sys.excepthook = partial(_one_line, config, started.overrides)
+    sys.excepthook = partial(_one_line, config, _given(started.config_files, started.overrides))
     check_overrides(config, started.overrides)
 
 
@@ -77,15 +78,17 @@ def load(config_files: Sequence[Path]) -> dict[str, Any]:
     """Return the merged content of ``config_files``, as MONAI merges them.
 
     Raises:
-        InputError: for a file that is missing, does not parse or holds no object.
+        InputError: for a file that is missing, does not parse or holds no object, or a key of a later one that the
+            earlier ones lack and nothing refers to.
     """
     parser = ConfigParser()
     for file in config_files:
         if not file.is_file():
             raise InputError(f"{file}: no such config file")
     try:
-        for file in config_files:
-            if not isinstance(ConfigParser.load_config_file(file), Mapping):
+        contents = [ConfigParser.load_config_file(file) for file in config_files]
+        for file, content in zip(config_files, contents, strict=True):
+            if not isinstance(content, Mapping):
                 raise InputError(f'{file}: holds no keys with values; write an object, such as {{"batch_size": 2}}')
         parser.read_config(list(config_files))
     except InputError:
@@ -94,7 +97,32 @@ def load(config_files: Sequence[Path]) -> dict[str, Any]:
         raise InputError(f"{', '.join(map(str, config_files))}: does not parse: {error}") from error
     config = dict(parser.config)
     config.pop("_meta_", None)
+    _check_overlays(config, config_files, contents)
     return config
+
+
+def _check_overlays(config: Mapping[str, Any], files: Sequence[Path], contents: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a new key that has no use: no text refers to it, and it is no list, which could be a program to run."""
+    known = {_section(key) for content in contents[:1] for key in content}
+    referred = {ReferenceResolver.split_id(ref)[0] for text in _texts(config) for ref in _REFERENCES(text)}
+    for file, content in zip(files[1:], contents[1:], strict=True):
+        for key, value in content.items():
+            section = _section(key)
+            if not (section in known | referred or section.startswith("_") or isinstance(value, list)):
+                hint = nearest(section, known)
+                raise InputError(f"{file}: the config has no key '{section}', and nothing refers to it{hint}")
+        known |= {_section(key) for key in content}
+
+
+def _section(key: str) -> str:
+    """Return the first part of a key of a config file; a leading ``+`` tells MONAI to merge."""
+    return str(ReferenceResolver.split_id(key)[0]).lstrip("+")
+
+
+def _given(config_files: Sequence[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that stands over a bundle's own config: the keys of the overlays, and the overrides."""
+    overlays = [ConfigParser.load_config_file(file) for file in config_files[1:]]
+    return {**{key.lstrip("+"): value for overlay in overlays for key, value in overlay.items()}, **overrides}
 
 
 def resolved_config() -> dict[str, Any]:
@@ -155,7 +183,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _told(value: Any) -> str:
-    return "null" if value == _NONE else repr(value)
+    return "null" if value == _NONE else _brief(value) if isinstance(value, Mapping | list) else repr(value)
 
 
 def _brief(value: Any) -> str:
@@ -181,7 +209,7 @@ def _value(config: Any, override: str) -> Any:
 
 
 def settings_at_fault(error: BaseException, config: Mapping[str, Any], overrides: Mapping[str, Any]) -> str | None:
-    """Return one line on the overrides that made MONAI fail at a part of the config, or None where none did.
+    """Return one line on the settings given that made MONAI fail at a part of the config, or None where none did.
 
     They are those that the part refers to, or the nearest ones behind what it refers to. An error of a running
     training or inference is no setting's.
@@ -209,10 +237,15 @@ def _references(config: Mapping[str, Any], part: str) -> set[str]:
         content = _value(config, part)
     except InputError:
         return set()
-    items = ReferenceResolver.iter_subconfigs(part, content) if isinstance(content, Mapping | list) else []
-    values = [content, *(value for _, _, value in items)]
-    found = {ref for value in values if isinstance(value, str) for ref in ReferenceResolver.match_refs_pattern(value)}
-    return set() if any(isinstance(value, str) and value.endswith(".run()") for value in values) else found
+    texts = _texts(content)
+    found = {ref for text in texts for ref in _REFERENCES(text)}
+    return set() if any(text.endswith(".run()") for text in texts) else found
+
+
+def _texts(content: Any) -> list[str]:
+    """Return every text in part of a config."""
+    items = ReferenceResolver.iter_subconfigs("", content) if isinstance(content, Mapping | list) else []
+    return [value for value in (content, *(value for _, _, value in items)) if isinstance(value, str)]
 
 
 def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any]) -> None:
@@ -236,7 +269,7 @@ def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any])
             known = known_cause(error)
             if known is not None:
                 raise known from None
-            if (fault := settings_at_fault(error, config, overrides)) is not None:
+            if (fault := settings_at_fault(error, config, _given(config_files, overrides))) is not None:
                 raise InputError(fault) from error
             raise
 

@@ -91,6 +91,8 @@ def resume_run(run: Path, overrides: Mapping[str, Any]) -> None:
 def _go_on(config: Path, folder: Path, overrides: Mapping[str, Any]) -> None:
     """Train in ``folder``: on from its last checkpoint, or from the start where it has none."""
     has_checkpoint = (folder / FOLDER / LAST).is_file()
+    if not has_checkpoint:
+        logger.warning("%s: no %s/%s yet; training begins anew", folder, FOLDER, LAST)
     placed = {"run_dir": str(folder), **({"resume": str(folder)} if has_checkpoint else {})}
     bundles.run([config], "training", {**overrides, **placed})
 

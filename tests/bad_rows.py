@@ -151,6 +151,8 @@ ROWS: list[Bad] = [
     Bad("train: no overlay", nothing, "train {bundle} --config none.json", ("none.json: no such config file",)),
     Bad("train: an overlay that is none", text("o.json"), "train {bundle} --config o.json", ("o.json: does not parse",)),
     Bad("train: an overlay that is a list", text("o.json", "[1]"), "train {bundle} --config o.json", ("o.json: holds no keys with values; write an object",)),
+    Bad("train: an overlay with a key misspelt", text("o.json", '{"max_epoch": 2}'), "train {bundle} --config o.json", ("o.json: the config has no key 'max_epoch', and nothing refers to it; did you mean 'max_epochs'",)),
+    Bad("train: an overlay of a class that is not there", text("o.json", '{"objective": {"_target_": "fracture_vae.objectives.Nothing"}}'), "train {bundle} --config o.json", ("objective=", "Nothing", "cannot be used")),
     Bad("train: a setting without value", nothing, "train {bundle} --set fold", ("'fold' is not KEY=VALUE",)),
     Bad("train: onto a file", text("file"), "train {bundle} --cohort {cohort} --project-dir file {tiny}", ("file is a file; give a folder",)),
     Bad("infer: onto a file", text("file"), "infer --model {run} --cohort {cohort} --output file", ("file is a file; give a folder",)),

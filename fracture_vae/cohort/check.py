@@ -21,6 +21,7 @@ from fracture_vae.cohort.content import image_hash, turned, value_key, voxel_has
 from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.holdout import content_problems, patient_problems, read_lock
 from fracture_vae.cohort.manifest import read_table
+from fracture_vae.cohort.origin import original
 from fracture_vae.cohort.problems import (
     case_problems,
     in_two_folds,
@@ -193,7 +194,7 @@ def _turned_images(cases: Sequence[Case], values: Mapping[Path, str | None], has
 
 
 def _copied_sources(cases: Sequence[Case]) -> list[str]:
-    """Return which scans lie in two files of one content and are in two folds; absent scans are passed over."""
+    """Return which scans are one, in two files or broken by simulation, in two folds; absent ones are passed over."""
     by_path: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         if case.source_image is not None and case.source_image.is_file():
@@ -210,13 +211,14 @@ def _copied_sources(cases: Sequence[Case]) -> list[str]:
         own = [case for path in paths for case in by_path[path]]
         if len(paths) > 1 and in_two_folds(own):
             names = ", ".join(Path(path).name for path in paths)
-            problems.append(f"{rows_and_folds(own)} were cropped from copies of one scan ({names}); keep one fold")
+            copies = f"were cropped from copies of one scan, whole or broken ({names})"
+            problems.append(f"{rows_and_folds(own)} {copies}; keep one fold")
     return problems
 
 
 def _hash(path: str) -> tuple[str | None, str]:
     try:
-        return image_hash(path), ""
+        return original(path) or image_hash(path), ""
     except InputError as error:
         return None, str(error)
 

@@ -105,8 +105,8 @@ def _common_size(
 ) -> tuple[int, ...]:
     """Return the size all volumes are centred in (see :class:`VolumeDataset`)."""
     largest = multiple_of(np.max(shapes, axis=0).tolist(), multiple)
-    if size is not None and len(size) != len(largest):
-        raise InputError(f"size {list(size)}: give one number for each of the {len(largest)} axes, or null")
+    if size is not None and (not isinstance(size, Sequence) or len(size) != len(largest)):
+        raise InputError(f"size {size}: give a list of one number for each of the {len(largest)} axes, or null")
     if at_least is not None:
         largest = tuple(max(pair) for pair in zip(largest, at_least, strict=True))
     common = multiple_of(size, multiple) if size else largest

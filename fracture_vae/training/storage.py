@@ -41,8 +41,9 @@ def hold(shape: Sequence[int], storage: str, device: torch.device) -> Tensor:
         raise InputError(f"storage '{storage}' is not one of {', '.join(STORAGES)}{nearest(storage, STORAGES)}")
     needed = prod(shape) * DTYPE.itemsize
     chosen = _first_with_room(needed, device) if storage == "auto" else storage
+    where = {"device": f"on {device}", "memory": "in memory", "file": f"in a file in {cache_folder()}"}
+    logger.info("holding %d volumes, %.2f GB, %s", shape[0], needed / _GB, where[chosen])
     if chosen == "file":
-        logger.info("holding %.1f GB of volumes in a file in %s", needed / _GB, cache_folder())
         return _in_file(shape, needed)
     return torch.zeros(tuple(shape), dtype=DTYPE, device=device if chosen == "device" else "cpu")
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from fracture_vae.cohort.check import check_table
+from fracture_vae.cohort.content import image_hash
 from fracture_vae.cohort.crop import crop_vertebrae
 from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.manifest import read_cohort, write_cohort
+from fracture_vae.cohort.origin import KEY
 
 LPS = np.array([[-2, 0, 0, 9], [0, -2, 0, 8], [0, 0, 3, 7], [0, 0, 0, 1.0]])
 PIR = np.array([[0, 0, 2, 1], [-2, 0, 0, 2], [0, -3, 0, 3], [0, 0, 0, 1.0]])
@@ -142,7 +144,7 @@ def test_two_spellings_of_one_case_are_told(table: Callable[..., Path], tmp_path
     ]
 
 
-@pytest.mark.parametrize("how", ["path", "link", "absent", "copy", "reoriented"])
+@pytest.mark.parametrize("how", ["path", "link", "absent", "copy", "reoriented", "broken"])
 def test_one_scan_in_two_folds_is_told(table: Callable[..., Path], tmp_path: Path, how: str) -> None:
     given = rows(tmp_path, "a.npy", "b.npy", "c.npy")
     scan, other = tmp_path / "ct.nii.gz", "ct.nii.gz"
@@ -155,8 +157,12 @@ def test_one_scan_in_two_folds_is_told(table: Callable[..., Path], tmp_path: Pat
         other = save(tmp_path / "copy.nii", voxels(7)).name
     elif how == "reoriented":
         other = oriented(tmp_path / "turned.nii.gz", voxels(7), PIR).name
+    elif how == "broken":
+        other = save(tmp_path / "sub-x_ct.nii.gz", voxels(8)).name
+        (tmp_path / "sub-x_fractures.json").write_text(json.dumps({KEY: image_hash(scan)}), encoding="utf-8")
     given[0]["source_image"], given[1]["source_image"] = scan.name, other
-    told = {"copy": "copies of one scan (ct.nii.gz, copy.nii)", "reoriented": "copies of one scan (ct.nii.gz, turned"}
+    copies = "copies of one scan, whole or broken (ct.nii.gz, "
+    told = {"copy": f"{copies}copy.nii)", "reoriented": f"{copies}turned", "broken": f"{copies}sub-x_ct.nii.gz)"}
     (only,) = problems(table(tmp_path / "cohort.csv", given))
     assert only.startswith(f"rows 2, 3 in folds 1 and 2 were cropped from {told.get(how, 'one scan (ct.nii.gz)')}")
 

@@ -15,7 +15,7 @@ from fracture_vae.errors import InputError
 from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer
 from tools.benchmarks.neighbour import Neighbour
 from tools.benchmarks.performance_tables import TABLES, filled
-from tools.benchmarks.precision import validation_loss
+from tools.benchmarks.precision import LEARNING_RATE, batch_sizes, validation_loss
 from tools.benchmarks.scaling import line
 from tools.benchmarks.startup import FIRST_STEP
 from tools.benchmarks.study import Bundle, volume, write_study
@@ -126,3 +126,9 @@ def test_the_page_shows_what_the_benchmarks_last_wrote() -> None:
     results = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
     page = (docs / "performance.md").read_text(encoding="utf-8")
     assert filled(page, results) == page
+
+
+def test_a_batch_four_times_as_large_learns_at_twice_the_rate() -> None:
+    small, large = batch_sizes(16).values()
+    assert (small["batch_size"], large["batch_size"]) == (4, 16)
+    assert large["learning_rate"] == 2 * LEARNING_RATE

@@ -131,7 +131,11 @@ def test_a_given_size_is_rounded_up_and_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "complaint"),
-    [([8, 4, 8], r"0\.npy.*exceeds size \(8, 4, 8\)"), ([8, 8], "size .8, 8.: give one number for each of the 3")],
+    [
+        ([8, 4, 8], r"0\.npy.*exceeds size \(8, 4, 8\)"),
+        ([8, 8], "size .8, 8.: give a list of one number for each of the 3"),
+        (16, "size 16: give a list"),
+    ],
 )
 def test_a_size_that_cannot_be_is_refused(tmp_path: Path, size: list[int], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):

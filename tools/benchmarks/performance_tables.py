@@ -72,14 +72,14 @@ def startup(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def precision(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Rows of precision.py."""
-    means = result["means"]
+    (first, loss), (second, other) = result["means"].items()
     return [
         ("data, epochs", f"{result['data']}, {result['epochs']}"),
-        ("validation loss in fp32, mean of the seeds", f"{means['fp32']:.5f}"),
-        ("in bf16", f"{means['bf16']:.5f}"),
-        ("bf16 / fp32", f"**{result['bf16_over_fp32']}**"),
+        (f"validation loss in {first}, mean of {len(result['each_seed'])} seeds", f"{loss:.5f}"),
+        (f"in {second}", f"{other:.5f}"),
+        (f"{second} / {first}", f"**{result['second_over_first']}**"),
         ("of each seed", ", ".join(map(str, result["each_seed"]))),
-        ("standard deviation of the seeds in fp32, of the mean", f"{result['spread_of_seeds']:.1%}"),
+        (f"standard deviation of the seeds in {first}, of the mean", f"{result['spread_of_seeds']:.1%}"),
     ]
 
 

@@ -1,14 +1,17 @@
-"""Does bfloat16 learn what float32 learns? Validation losses after the same trainings.
+"""Does bfloat16 learn what float32 learns, and a large batch what a small one does? Losses after the same trainings.
 
     python -m tools.benchmarks.precision --out docs/results_precision.json [--cohort study/cohort.csv --fold 1]
+    python -m tools.benchmarks.precision --batch-size 16 --cohort study/cohort.csv
 
-The bundle trains with each precision from the same seeds, so with the same weights, volumes and augmentation; all else
-is as in its config but for a smaller network. Without ``--cohort`` it trains on made-up volumes. A training's loss is
-the mean of its last validations, whose spread is then that of the seeds.
+The bundle trains both ways from the same seeds, so with the same weights, volumes and epochs; all else is as in its
+config but for a smaller network. A larger batch has the learning rate times the square root of what it is larger by.
+Without ``--cohort`` it trains on made-up volumes. A training's loss is the mean of its last validations, whose spread
+is then that of the seeds.
 """
 
 import csv
 import json
+import math
 import statistics
 import tempfile
 from pathlib import Path
@@ -22,7 +25,9 @@ from fracture_vae.training import best_device
 from tools.benchmarks.study import Bundle, write_study
 from tools.benchmarks.timing import machine
 
-PRECISIONS = ("fp32", "bf16")
+NETWORK = {"channels": [16, 32, 64], "quantizer_options#num_codes": 128, "quantizer_options#dim": 64}
+LEARNING_RATE = 1e-3
+SMALL_BATCH = 4
 LAST = 5
 """Validations averaged."""
 
@@ -42,44 +47,64 @@ def validation_loss(run: Path) -> float:
 @click.option("--volumes", default=32, show_default=True, help="Made-up volumes to train on.")
 @click.option("--epochs", default=40, show_default=True)
 @click.option("--seeds", default=5, show_default=True)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help=f"Compare this with {SMALL_BATCH} instead of precisions."
+)
 @click.option("--device", default=str(best_device()), show_default=True)
 def main(
-    out: Path | None, cohort: Path | None, fold: int, size: int, volumes: int, epochs: int, seeds: int, device: str
+    out: Path | None,
+    cohort: Path | None,
+    fold: int,
+    size: int,
+    volumes: int,
+    epochs: int,
+    seeds: int,
+    batch_size: int | None,
+    device: str,
 ) -> None:
-    losses: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
-    settings: dict[str, Any] = {
-        "channels": [16, 32, 64],
-        "quantizer_options#num_codes": 128,
-        "quantizer_options#dim": 64,
-        "learning_rate": 1e-3,
-        "final_learning_rate": 1e-5,
-    }
+    ways = batch_sizes(batch_size) if batch_size else {kind: {"precision": kind} for kind in ("fp32", "bf16")}
+    losses: dict[str, list[float]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table = cohort or write_study(folder / "study", volumes, 8, size)
         for seed in range(seeds):
-            for precision in PRECISIONS:
+            for way, own in ways.items():
+                settings = {
+                    "learning_rate": LEARNING_RATE,
+                    "final_learning_rate": LEARNING_RATE / 100,
+                    **NETWORK,
+                    **own,
+                }
                 bundle = Bundle(
-                    table, folder / f"{precision}-{seed}", precision=precision, seed=seed, max_epochs=epochs, fold=fold,
-                    device=device, compile=False, **settings,
+                    table, folder / f"{way}-{seed}", seed=seed, max_epochs=epochs, fold=fold, device=device,
+                    compile=False, **settings,
                 )  # fmt: skip
-                losses[precision].append(validation_loss(bundle.train()))
-                click.echo(f"seed {seed}, {precision}: {losses[precision][-1]:.5f}")
-    means = {precision: statistics.fmean(values) for precision, values in losses.items()}
+                losses[way].append(validation_loss(bundle.train()))
+                click.echo(f"seed {seed}, {way}: {losses[way][-1]:.5f}")
+    first, second = losses.values()
     result: dict[str, Any] = {
         "machine": machine(),
         "torch": torch.__version__,
         "data": "made-up volumes" if cohort is None else cohort.parent.name,
         "epochs": epochs,
-        "validation_loss": {precision: [round(value, 6) for value in values] for precision, values in losses.items()},
-        "means": {precision: round(value, 6) for precision, value in means.items()},
-        "bf16_over_fp32": round(means["bf16"] / means["fp32"], 4),
-        "each_seed": [round(b / a, 4) for a, b in zip(losses["fp32"], losses["bf16"], strict=True)],
-        "spread_of_seeds": round(statistics.stdev(losses["fp32"]) / means["fp32"], 4),
+        "validation_loss": {way: [round(value, 6) for value in values] for way, values in losses.items()},
+        "means": {way: round(statistics.fmean(values), 6) for way, values in losses.items()},
+        "second_over_first": round(statistics.fmean(second) / statistics.fmean(first), 4),
+        "each_seed": [round(b / a, 4) for a, b in zip(first, second, strict=True)],
+        "spread_of_seeds": round(statistics.stdev(first) / statistics.fmean(first), 4),
     }
     click.echo(json.dumps(result, indent=2))
     if out is not None:
         write_text(out, json.dumps(result, indent=2) + "\n")
+
+
+def batch_sizes(large: int) -> dict[str, dict[str, Any]]:
+    """Return the settings of the small batch and of the large one, by their names."""
+    rate = LEARNING_RATE * math.sqrt(large / SMALL_BATCH)
+    return {
+        f"batch {SMALL_BATCH}": {"batch_size": SMALL_BATCH},
+        f"batch {large}": {"batch_size": large, "learning_rate": rate, "final_learning_rate": rate / 100},
+    }
 
 
 if __name__ == "__main__":

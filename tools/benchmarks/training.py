@@ -87,11 +87,11 @@ class EpochClock:
             self.theirs[name].append(time.perf_counter() - began)
 
 
-def epochs(folder: Path, volumes: int, size: int, repeats: int, device: torch.device) -> dict[str, Any]:
+def epochs(folder: Path, volumes: int, size: int, repeats: int, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Time epochs of all trainings in turn; one of each comes first and does not count."""
     cohort = write_study(folder / "study", volumes, 1, size)
-    settings: dict[str, Any] = {"device": str(device), "max_epochs": repeats + 1, "val_interval": 10**6}
-    ours = Bundle(cohort, folder / "ours", compile=True, **settings)
+    ours = Bundle(cohort, folder / "ours", compile=True, max_epochs=repeats + 1, val_interval=10**6, **settings)
+    device = ours["acceleration"].device
     with ExitStack() as stack:
         monai = {
             name: stack.enter_context(
@@ -122,9 +122,11 @@ def _counted(times: list[float]) -> Timing:
     return Timing(tuple(times[1:]), (0.0,))
 
 
-def step(size: int, repeats: int, device: torch.device, folder: Path) -> dict[str, Any]:
+def step(folder: Path, size: int, repeats: int, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Time training steps in turn with the parts of them and with matrix products."""
-    bundle = Bundle(write_study(folder / "one", 4, 1, size), folder / "step", compile=True, device=str(device))
+    study = write_study(folder / "one", settings.get("batch_size", 4), 1, size)
+    bundle = Bundle(study, folder / "step", compile=True, **settings)
+    device = bundle["acceleration"].device
     accelerated, optimizer, clip = bundle["accelerated"], bundle["optimizer_def"], bundle["gradient_clipping"]
     network, batch = bundle["network"], next(iter(bundle["train#dataloader"]))
     network.quantizer.initialise(torch.randn(4096, network.quantizer.dim))
@@ -168,21 +170,22 @@ def step(size: int, repeats: int, device: torch.device, folder: Path) -> dict[st
     }
 
 
-def memory(folder: Path, size: int, resident: int, repeats: int, device: torch.device) -> list[float]:
+def memory(folder: Path, size: int, resident: int, repeats: int, settings: Mapping[str, Any]) -> list[float]:
     """Return the GB each of ``repeats`` processes took that held ``resident`` volumes and trained a few steps."""
     cohort = write_study(folder / "resident", resident, 1, size)
-    command = [sys.executable, "-m", "tools.benchmarks.training", "--memory-of", str(cohort), "--device", str(device)]
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items()]
+    command = [sys.executable, "-m", "tools.benchmarks.training", "--memory-of", str(cohort), *options]
     runs = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(repeats))
     return sorted(round(float(done.stdout.splitlines()[-1]), 2) for done in runs)
 
 
-def _train_for_memory(cohort: Path, device: torch.device) -> float:
+def _train_for_memory(cohort: Path, settings: Mapping[str, Any]) -> float:
     with tempfile.TemporaryDirectory() as project:
-        bundle = Bundle(cohort, Path(project), compile=True, device=str(device), max_epochs=1)
+        bundle = Bundle(cohort, Path(project), compile=True, max_epochs=1, **settings)
         trainer = bundle["train#trainer"]
         trainer.add_event_handler(Events.ITERATION_COMPLETED(once=STEPS_FOR_MEMORY), trainer.terminate)
         bundle.train()
-    if device.type == "cuda":
+    if (device := bundle["acceleration"].device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
@@ -194,25 +197,33 @@ def _synchronize(device: torch.device) -> Callable[[], object]:
 @click.command(help=__doc__)
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file to write.")
 @click.option("--size", default=128, show_default=True, help="Edge of a volume in voxels.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Of all trainings. [default: the bundle's]")
 @click.option("--volumes", default=8, show_default=True, help="Volumes of an epoch.")
 @click.option("--resident", default=200, show_default=True, help="Volumes held when memory is measured.")
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--device", default=str(best_device()), show_default=True)
 @click.option("--memory-of", type=click.Path(path_type=Path), hidden=True)
 def main(
-    out: Path | None, size: int, volumes: int, resident: int, repeats: int, device: str, memory_of: Path | None
+    out: Path | None,
+    size: int,
+    batch_size: int | None,
+    volumes: int,
+    resident: int,
+    repeats: int,
+    device: str,
+    memory_of: Path | None,
 ) -> None:
-    on = torch.device(device)
+    settings: dict[str, Any] = {"device": device, **({"batch_size": batch_size} if batch_size else {})}
     if memory_of is not None:
-        click.echo(_train_for_memory(memory_of, on))
+        click.echo(_train_for_memory(memory_of, settings))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         result: dict[str, Any] = {"machine": machine(), "torch": torch.__version__, "size": size}
         for key, measure in (
-            ("epoch", lambda: epochs(folder, volumes, size, repeats, on)),
-            ("step", lambda: step(size, repeats, on, folder)),
-            ("peak_memory_gb", lambda: memory(folder, size, resident, repeats, on)),
+            ("epoch", lambda: epochs(folder, volumes, size, repeats, settings)),
+            ("step", lambda: step(folder, size, repeats, settings)),
+            ("peak_memory_gb", lambda: memory(folder, size, resident, repeats, settings)),
         ):
             result[key] = measure()
             click.echo(f"{key}: {json.dumps(result[key], indent=2)}")

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture_vae.cohort.case import Box, absolute
+from fracture_vae.cohort.content import voxel_hash
 from fracture_vae.cohort.fracture.choice import asked, drawn
 from fracture_vae.cohort.fracture.parameters import draw_candidates
 from fracture_vae.cohort.fracture.simulate import Broken, Simulation, break_vertebrae
 from fracture_vae.cohort.genant import Fracture
 from fracture_vae.cohort.levels import ANATOMICAL, SACRAL, VERSE, choose
 from fracture_vae.cohort.manifest import read_table
+from fracture_vae.cohort.origin import CT, KEY, RECORD, original
 from fracture_vae.cohort.volumes import Stored, Volume, read_volume, stem, to_stored, write_map
 from fracture_vae.errors import InputError
 from fracture_vae.files import require_folder, sha256, write_text
@@ -99,6 +101,7 @@ def fracture_ct(
         "note": NOTE,
         "source_ct": Path(ct_path).name,
         "source_ct_sha256": sha256(ct_path),
+        KEY: original(ct_path) or voxel_hash(ct),
         "source_mask": Path(mask_path).name,
         "source_mask_sha256": sha256(mask_path),
         "seed": seed,
@@ -181,15 +184,13 @@ def _write(
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=out) as folder:
         making = Path(folder)
         ct = np.clip(np.rint(made.ct), -32768, 32767)
-        write_map(
-            making / f"{name}_ct.nii.gz", ct, stored, descrip=f"HU; {NOTE}", cal_min=-200, cal_max=1000, dtype=np.int16
-        )
+        write_map(making / f"{name}{CT}", ct, stored, descrip=f"HU; {NOTE}", cal_min=-200, cal_max=1000, dtype=np.int16)
         for part, array, cal_max in (("seg-vert", made.labels, 28), ("seg-fracture", made.truth, 1)):
             path = making / f"{name}_{part}_msk.nii.gz"
             write_map(path, array, stored, descrip=f"{part}; {NOTE}", cal_max=cal_max, dtype=np.uint8)
         path = making / f"{name}_displacement.nii.gz"
         write_map(path, made.displacement, stored, descrip=f"displacement, mm; {NOTE}", cal_max=15)
-        (making / f"{name}_fractures.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        (making / f"{name}{RECORD}").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         for path in sorted(making.iterdir()):
             path.rename(out / path.name)
     _append(out / TABLE, rows)

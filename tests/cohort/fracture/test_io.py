@@ -10,9 +10,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from fracture_vae.cohort.content import image_hash
 from fracture_vae.cohort.crop import crop_vertebrae
 from fracture_vae.cohort.fracture import fracture_ct
 from fracture_vae.cohort.genant import GRADE_LOSS
+from fracture_vae.cohort.origin import original
 from fracture_vae.cohort.phantom import simulate_spine
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
@@ -76,11 +78,14 @@ def test_labels_are_verses_and_the_table_has_a_row_a_level(written: Path) -> Non
     assert rows["L3"]["label"] == rows["L3"]["genant_grade"] == "0"
 
 
-def test_the_sidecar_says_what_was_made_and_its_box_encloses_the_truth(written: Path) -> None:
+def test_the_sidecar_says_what_was_made_and_its_box_encloses_the_truth(
+    written: Path, trunk_files: tuple[Path, Path]
+) -> None:
     record = json.loads((written / "sub-p1_fractures.json").read_text(encoding="utf-8"))
     assert record["note"] == "simulated fracture, not a patient's"
     assert record["seed"] == 3
     assert len(record["source_ct_sha256"]) == 64
+    assert original(written / "sub-p1_ct.nii.gz") == record["source_ct_voxels"] == image_hash(trunk_files[0])
     (one,) = record["fractures"]
     assert (one["level"], one["type"], one["grade"]) == ("L4", "wedge", 2)
     low, high = GRADE_LOSS[2]
