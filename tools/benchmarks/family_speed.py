@@ -56,10 +56,10 @@ def measure(folder: Path, data: Path, repeats: int, limit: int | None) -> dict[s
     torch.save(images, file)
     settings = {key: parser.get_parsed_content(key) for key in ("latent", "batch_size", "learning_rate")}
     with Neighbour(pythae_epoch, file, folder / "pythae", *settings.values()) as epoch:
-        clock = EpochClock(epoch, lambda: None)
+        clock = EpochClock({"pythae": epoch}, lambda: None)
         clock.attach(trainer)
         trainer.run()
-    mine, theirs = (Timing(tuple(times[1:]), (0.0,)) for times in (clock.ours, clock.theirs))
+    mine, theirs = (Timing(tuple(times[1:]), (0.0,)) for times in (clock.ours, clock.theirs["pythae"]))
     times, low, high = ratio(theirs, mine)
     return {
         "runs_on": str(parser.get_parsed_content("acceleration")),
