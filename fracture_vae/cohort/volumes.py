@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import nibabel as nib
 import numpy as np
 from isal import igzip
+from nibabel.affines import voxel_sizes
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import DTypeLike, NDArray
 
@@ -187,7 +188,7 @@ def write_nifti(
     image = nib.Nifti1Image(stored, affine if placed else None)
     header = image.header
     header.set_slope_inter(slope or 1.0, 0.0)
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    sizes = voxel_sizes(affine)
     header.set_zooms(sizes)
     if placed:
         image.set_sform(affine, code="scanner")
