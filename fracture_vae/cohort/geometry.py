@@ -68,11 +68,6 @@ class CropGeometry:
         low, high = self.hu_window
         return np.clip((hu - low) / (high - low), 0, 1).astype(np.float32)
 
-    def to_hu(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Map [0, 1] back to HU; what the window cut off stays cut off."""
-        low, high = self.hu_window
-        return np.asarray(low + (high - low) * image, dtype=np.float32)
-
     def inside_source(self) -> NDArray[np.bool_]:
         """Return, on the crop's grid, where the crop lies within the source's voxels; elsewhere it is padding."""
         return _inside(index_transform(self.affine, self.source_affine), self.shape, self.source_shape)

@@ -1,12 +1,5 @@
 """What looks wrong with a scan before it enters a study.
 
-Signatures others rely on::
-
-    check_scan(patient_id, scan, ct: Volume, mask: Volume, levels: Mapping[str, int],
-               centroids: Mapping[str, tuple[float, float, float]] | None) -> list[Finding]
-    content_hash(ct: Volume) -> str
-    duplicates(hashes: Mapping[tuple[str, str], str]) -> list[Finding]      # (patient_id, scan) to hash
-
 A clean scan gives an empty list: each check would rather say nothing than cry wolf. The thresholds are constants
 with their reasons in `extent`, `labels`, `intensity` and `side`; the kinds' names are in `kinds`.
 """

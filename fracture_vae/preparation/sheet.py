@@ -1,9 +1,4 @@
-"""One picture of one scan: the whole spine in a sagittal and a coronal plane that follow it.
-
-Signature others rely on::
-
-    draw_sheet(path, title, ct: Volume, mask: Volume, levels: Mapping[str, int], findings: Sequence[Finding]) -> None
-"""
+"""One picture of one scan: the whole spine in a sagittal and a coronal plane that follow it."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -15,9 +15,10 @@ from typing import Any
 from nibabel.affines import voxel_sizes
 
 from fracture_vae import __version__
-from fracture_vae.cohort.crop import CropSettings, Naming, Vertebrae, crop_scan
+from fracture_vae.cohort.crop import CropSettings, Vertebrae, crop_scan
 from fracture_vae.cohort.inputs import check_volumes
 from fracture_vae.cohort.levels import in_order
+from fracture_vae.cohort.naming import Naming
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
 from fracture_vae.preparation.centroids import read_centroids

@@ -23,7 +23,9 @@ OBLIQUE[:3, 3] = (31, 40, -17)
 
 def hu_maps(cases: list[Case]) -> list[tuple[np.ndarray, CropGeometry]]:
     geometries = [CropGeometry.from_json(case.crop) for case in cases]
-    return [(g.to_hu(read_volume(case.image).array), g) for case, g in zip(cases, geometries, strict=True)]
+    windows = [(g.hu_window[0], g.hu_window[1] - g.hu_window[0]) for g in geometries]
+    images = [low + width * read_volume(case.image).array for case, (low, width) in zip(cases, windows, strict=True)]
+    return list(zip(images, geometries, strict=True))
 
 
 def itk_there_and_back(ct: Path, crop: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,5 @@
 """From a CT and its vertebra mask to the same patient with fractures: a VerSe set with the truth beside it."""
 
-import csv
-import io
 import json
 import os
 import re
@@ -24,7 +22,7 @@ from fracture_vae.cohort.levels import ANATOMICAL, SACRAL, VERSE, VERSE_NUMBERS,
 from fracture_vae.cohort.manifest import read_table
 from fracture_vae.cohort.volumes import Stored, Volume, read_volume, stem, to_stored, write_map
 from fracture_vae.errors import InputError
-from fracture_vae.files import require_folder, sha256, write_text
+from fracture_vae.files import require_folder, sha256, write_csv
 
 NOTE = "simulated fracture, not a patient's"
 TABLE = "labels.csv"
@@ -188,9 +186,5 @@ def _write(
 
 def _append(table: Path, rows: Sequence[Mapping[str, str]]) -> None:
     before = [fields for _, fields in read_table(table, _COLUMNS)] if table.exists() else []
-    columns = list(dict.fromkeys([*_COLUMNS, *(column for fields in before for column in fields)]))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([*before, *rows])
-    write_text(table, buffer.getvalue())
+    columns = dict.fromkeys([*_COLUMNS, *(column for fields in before for column in fields)])
+    write_csv(table, columns, [*before, *rows])

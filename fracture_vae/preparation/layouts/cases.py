@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from fracture_vae.cohort.levels import ANATOMICAL, VERSE_NUMBERS
+from fracture_vae.cohort.naming import file_name, patient_of
 from fracture_vae.cohort.volumes import read_volume, stem
 from fracture_vae.errors import InputError
 from fracture_vae.preparation.layouts.pairs import ct_key, mask_key
 from fracture_vae.preparation.masks import is_vertebra_mask
-from fracture_vae.preparation.scan import AUTO, Found, Scan, file_name, patient_of
+from fracture_vae.preparation.scan import AUTO, Found, Scan
 from fracture_vae.preparation.tree import Folder, listed
 
 LOOKED_FOR = "a CT with segmentations/vertebrae_*.nii.gz or a mask beside it"
