@@ -1,6 +1,7 @@
 """Reading volumes in RAS order, and writing maps back in the grid of the image they belong to."""
 
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from fracture_vae.files import replacing
 
 SUFFIXES = (".nii.gz", ".nii", ".npy")
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
+_PARSING = threading.Lock()
+"""Held while numpy parses a header: Python 3.11.7 fails (SystemError) where two threads build syntax trees at once."""
 
 
 class Stored(NamedTuple):
@@ -238,7 +241,7 @@ def _is_npy(file: Path) -> bool:
 def _map_npy(file: Path) -> NDArray[Any]:
     """Return the array of a ``.npy`` mapped from the disk, so that a shape the file cannot hold takes no memory."""
     try:
-        with warnings.catch_warnings():
+        with _PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers written by Python 2
             array = np.load(file, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # damaged bytes lead numpy's parser of headers into whatever they spell
