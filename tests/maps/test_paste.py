@@ -10,7 +10,7 @@ import SimpleITK
 from fracture_vae.cohort.crop import crop_vertebrae
 from fracture_vae.cohort.geometry import CropGeometry, centred_affine
 from fracture_vae.cohort.manifest import Case
-from fracture_vae.cohort.volumes import read_stored, read_volume, to_stored, write_map
+from fracture_vae.cohort.volumes import read_volume, to_stored, write_map
 from fracture_vae.errors import InputError
 from fracture_vae.maps.paste import Pasted, paste_into_source
 
@@ -222,7 +222,7 @@ def test_another_scan_is_told(source, tmp_path):
         with pytest.raises(InputError, match=rf"{name}\.nii: not the scan the crops came from"):
             paste_into_source([(np.zeros((3, 3, 3), np.float32), crop)], tmp_path / f"{name}.nii")
     with pytest.raises(ValueError, match="for a crop of"):
-        paste_into_source([(np.zeros((4, 4, 4), np.float32), crop)], read_stored(path))
+        paste_into_source([(np.zeros((4, 4, 4), np.float32), crop)], path)
 
 
 def test_a_crop_wholly_outside_leaves_nothing(source):
