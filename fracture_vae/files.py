@@ -1,10 +1,12 @@
 """Files written whole or not at all, and content hashes."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,15 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: str | os.PathLike[str], columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a table (UTF-8) atomically, a row a mapping; what it lacks is empty, other columns are left out."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ STUDY_ROWS = [
     Bad("fracture: a share that is none", scan(), f"{FRACTURE} --share nan", ("share nan is no share; give more than 0 and at most 1",)),
     Bad("fracture: cut by the border", scan(mask=np.full((16, 16, 16), 20, np.uint8)), WEDGE, ("L1 reaches the scan's upper border and may be cut off; choose another level",)),
     Bad("fracture: no whole vertebra", scan(), WEDGE, ("L1: no spinal canal found in its mask, so no body; give a mask of the whole vertebra",)),
-    Bad("fracture: mask of another shape", scan(mask=np.full((16, 16, 8), 20, np.uint8)), WEDGE, ("mask.nii.gz: mask on another grid than ct.nii.gz; resample it",)),
+    Bad("fracture: mask of another shape", scan(mask=np.full((16, 16, 8), 20, np.uint8)), WEDGE, ("mask.nii.gz: mask on another grid than ct.nii.gz (size (16, 16, 8), not", "; resample it")),
     Bad("fracture: mask that is no labels", scan(mask=np.where(GOOD > 0.5, 20.5, 0).astype(np.float32)), WEDGE, ("mask.nii.gz: holds values that are no labels; give whole numbers",)),
     Bad("fracture: an empty mask", scan(mask=np.zeros((16, 16, 16), np.uint8)), WEDGE, ("mask.nii.gz: the mask is empty; give one with a number a vertebra",)),
     Bad("fracture: CT with NaN", scan(changed(np.nan) * 1000), WEDGE, ("ct.nii.gz: 1 voxels are NaN or infinite; replace them",)),

@@ -11,7 +11,8 @@ import click
 import pytest
 
 from fracture_vae import __version__
-from fracture_vae.cli import _parse, main
+from fracture_vae.cli import main
+from fracture_vae.cli.models import _parse
 
 COMMANDS = [
     [],

@@ -13,7 +13,7 @@ import click
 
 from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort, plan_cohort
 from fracture_vae.errors import InputError, PartialFailure
-from fracture_vae.evaluation import patient_auroc
+from fracture_vae.evaluation import stratified_auroc
 from fracture_vae.jobs import infer_cases, train_bundle
 from fracture_vae.maps import read_scores
 from fracture_vae.report.contact_sheet import draw_contact_sheet
@@ -66,7 +66,7 @@ def demo(out: Path) -> None:
 
 def _report(cohort: Path, run: Path, maps: Path, sheet: Path, seconds: float) -> None:
     rows = read_scores(maps / "scores.csv")
-    found = patient_auroc(
+    found = stratified_auroc(
         [int(row["label"]) for row in rows],
         [float(row["score"]) for row in rows],
         [row["patient_id"] for row in rows],

@@ -7,7 +7,6 @@ import click
 
 from fracture_vae import __version__
 from fracture_vae.cli import cohort, images, models, phantom, plugins, scans
-from fracture_vae.cli.models import _parse as _parse
 
 if TYPE_CHECKING:
     from fracture_vae.errors import InputError

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu
 
 from fracture_vae.cohort.case import HOLDOUT, Case
 from fracture_vae.cohort.levels import in_order
@@ -125,8 +125,8 @@ def level_auroc(cases: Sequence[Case]) -> float | None:
                 return abnormal / (normal + abnormal)
         return 0.5
 
-    ranks = rankdata([rate(case) for case in known])
-    return float((ranks[labels == 1].sum() - n1 * (n1 + 1) / 2) / (n0 * n1))
+    rates = np.array([rate(case) for case in known])
+    return float(mannwhitneyu(rates[labels == 1], rates[labels == 0], method="asymptotic").statistic / (n0 * n1))
 
 
 def _title(fold: str) -> str:

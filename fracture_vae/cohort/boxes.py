@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from nibabel.affines import apply_affine
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
@@ -25,14 +26,11 @@ _SAME = 1e-4  # voxels: a face this close to a border of voxels lies on it, as a
 
 def box_of(mask: NDArray[np.bool_]) -> Box | None:
     """Return the smallest box that holds every True voxel of a (H, W, D) mask, or None where there is none."""
-    if not mask.any():
+    found = ndimage.find_objects(mask.view(np.uint8))
+    if not found:
         return None
-    ends = []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        ends.append((int(hit[0]), int(hit[-1]) + 1))
-    (i0, i1), (j0, j1), (k0, k1) = ends
-    return Box((i0, j0, k0), (i1, j1, k1))
+    i, j, k = found[0]
+    return Box((i.start, j.start, k.start), (i.stop, j.stop, k.stop))
 
 
 def slices_of(box: Box) -> str:
@@ -71,7 +69,7 @@ def belonging(
 def box_to_world(box: Box, affine: Any) -> NDArray[np.float64]:
     """Return the eight corners of a box (8, 3) in world millimetres (RAS+), ``affine`` being its grid's."""
     faces = np.array([box.lower, box.upper], dtype=np.float64) - 0.5
-    return _through(np.asarray(affine, dtype=np.float64), _corners(*faces))
+    return np.asarray(apply_affine(affine, _corners(*faces)))
 
 
 def corners_in_world(lower: Sequence[float], upper: Sequence[float]) -> NDArray[np.float64]:
@@ -90,7 +88,7 @@ def box_in_grid(corners: NDArray[np.float64], affine: Any, shape: Sequence[int])
     Returns:
         The box, or None where it lies wholly outside.
     """
-    points = _through(np.linalg.inv(np.asarray(affine, dtype=np.float64)), corners) + 0.5
+    points = apply_affine(np.linalg.inv(affine), corners) + 0.5
     lower = np.clip(np.floor(points.min(axis=0) + _SAME), 0, shape).astype(int).tolist()
     upper = np.clip(np.ceil(points.max(axis=0) - _SAME), 0, shape).astype(int).tolist()
     if any(a >= b for a, b in zip(lower, upper, strict=True)):
@@ -100,7 +98,3 @@ def box_in_grid(corners: NDArray[np.float64], affine: Any, shape: Sequence[int])
 
 def _corners(lower: NDArray[np.float64], upper: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(list(product(*zip(lower, upper, strict=True))), dtype=np.float64)
-
-
-def _through(affine: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return points @ affine[:3, :3].T + affine[:3, 3]

@@ -87,17 +87,17 @@ def parse_case(fields: Mapping[str, str], folder: Path, where: str, row: int) ->
     if unusable or len(known["case_id"].encode()) > 200:
         raise InputError(f"{where}: case_id '{known['case_id']}' cannot be a file name; use letters, digits, - and _")
     fold = known["fold"]
-    number = None if fold == HOLDOUT else _integer(fold, range(1, 1000), where, "fold", "1..k, 'test' or empty")
+    number = None if fold == HOLDOUT else integer(fold, range(1, 1000), where, "fold", "1..k, 'test' or empty")
     return Case(
         case_id=known["case_id"],
         patient_id=known["patient_id"],
         level=known["level"],
-        label=_integer(known["label"], range(2), where, "label", "0 (normal), 1 (abnormal) or empty (unknown)"),
+        label=integer(known["label"], range(2), where, "label", "0 (normal), 1 (abnormal) or empty (unknown)"),
         fold=fold if number is None else str(number),
         image=_file(known["image"], folder, where, "image"),
         mask=_file(known["mask"], folder, where, "mask") if known["mask"] else None,
         box=_box(known["box"], where) if known["box"] else None,
-        genant_grade=_integer(known["genant_grade"], range(4), where, "genant_grade", "0 to 3 or empty"),
+        genant_grade=integer(known["genant_grade"], range(4), where, "genant_grade", "0 to 3 or empty"),
         genant_type=known["genant_type"],
         source_image=absolute(folder / known["source_image"]) if known["source_image"] else None,
         crop=known["crop"],
@@ -144,8 +144,12 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def _integer(text: str, allowed: range, where: str, column: str, meaning: str) -> int | None:
-    """Parse an integer; ``1.0``, which tables with gaps turn integers into, counts as 1."""
+def integer(text: str, allowed: range, where: str, column: str, meaning: str) -> int | None:
+    """Parse an integer, None where empty; ``1.0``, which tables with gaps turn integers into, counts as 1.
+
+    Raises:
+        InputError: another text, or a number that is not ``allowed``, with ``where`` and ``meaning``.
+    """
     if not text:
         return None
     if re.fullmatch(r"\d{1,4}(\.0+)?", text, re.ASCII) and int(float(text)) in allowed:

@@ -1,7 +1,6 @@
 """One crop a vertebra from a CT and its vertebra mask, gathered in a ``cohort.csv``."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +16,13 @@ from fracture_vae.cohort.geometry import CropGeometry, centred_affine, resample,
 from fracture_vae.cohort.inputs import check_volumes, label_numbers
 from fracture_vae.cohort.levels import choose, label_map
 from fracture_vae.cohort.manifest import write_cohort
+from fracture_vae.cohort.naming import Naming
 from fracture_vae.cohort.nifti import description
-from fracture_vae.cohort.volumes import Volume, read_volume, stem, write_nifti
+from fracture_vae.cohort.volumes import Volume, read_volume, write_nifti
 from fracture_vae.errors import InputError
 
 __all__ = [
-    "CUT_OFF", "IMAGE_STEP", "CropGeometry", "CropSettings", "Naming", "Vertebrae", "crop_scan", "crop_vertebrae",
+    "CUT_OFF", "IMAGE_STEP", "CropGeometry", "CropSettings", "Vertebrae", "crop_scan", "crop_vertebrae",
 ]  # fmt: skip
 
 IMAGE_STEP = 2.0**-15
@@ -58,21 +58,6 @@ class CropSettings:
             raise InputError(f"size {size}, spacing {spacing} mm, HU window {window}: no such crop; try 128 at 1 mm")
         if not window[0] < window[1]:
             raise InputError(f"HU window {window[0]:g} to {window[1]:g} is empty; give the lower end first")
-
-
-@dataclass(frozen=True)
-class Naming:
-    """Whose crops they are: what case names start with, the patient, the CT's file and what headers open with."""
-
-    prefix: str
-    patient_id: str
-    source: Path
-    note: str = ""
-
-    @classmethod
-    def of(cls, source: Path, patient_id: str | None = None, note: str = "") -> "Naming":
-        """Take patient and prefix from the CT's file name, as far as ``patient_id`` does not say them."""
-        return cls(_prefix(source, patient_id), patient_id or _patient(source), source, note)
 
 
 class Vertebrae(NamedTuple):
@@ -271,17 +256,3 @@ def _geometry(ct: Volume, own: NDArray[np.bool_], number: int, settings: CropSet
 
 def _cut_off(own: NDArray[np.bool_]) -> bool:
     return bool(own[:, :, [0, -1]].any())
-
-
-def _prefix(source: Path, patient_id: str | None) -> str:
-    """Return what a scan's case names start with: its file's stem, preceded by a patient id it lacks."""
-    name = stem(source)
-    if patient_id is not None and not name.startswith(patient_id):
-        name = f"{patient_id}_{name}"
-    return re.sub(r"[^\w.+-]", "_", name).lstrip(".")
-
-
-def _patient(source: Path) -> str:
-    """Return ``sub-X`` of a BIDS name, so that a patient's scans share a fold, else the file's stem."""
-    match = re.match(r"sub-[A-Za-z0-9]+(?=_)", source.name)
-    return match.group() if match else stem(source)

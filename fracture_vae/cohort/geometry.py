@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -67,11 +68,6 @@ class CropGeometry:
         low, high = self.hu_window
         return np.clip((hu - low) / (high - low), 0, 1).astype(np.float32)
 
-    def to_hu(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Map [0, 1] back to HU; what the window cut off stays cut off."""
-        low, high = self.hu_window
-        return np.asarray(low + (high - low) * image, dtype=np.float32)
-
     def inside_source(self) -> NDArray[np.bool_]:
         """Return, on the crop's grid, where the crop lies within the source's voxels; elsewhere it is padding."""
         return _inside(index_transform(self.affine, self.source_affine), self.shape, self.source_shape)
@@ -131,8 +127,8 @@ def resample(
         outside: value where the target reaches beyond the source's voxels (half a voxel beyond their outermost
             centres; in that half the border's value goes on, as in ITK).
     """
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    ratio = np.linalg.norm(target_affine[:3, :3], axis=0).max() / spacing
+    spacing = voxel_sizes(affine)
+    ratio = voxel_sizes(target_affine).max() / spacing
     sigma = np.where(ratio > 1.001, np.sqrt(np.maximum(ratio**2 - 1, 0)), 0) / _FWHM_PER_SIGMA
     part, transform = _covered(array, affine, target_affine, target_shape, margin=np.ceil(4 * sigma) + 2)
     if part.size == 0:
@@ -168,6 +164,22 @@ def sample(
     return np.asarray(
         ndimage.affine_transform(array, matrix, offset, shape, np.float32, order, mode="nearest", prefilter=False)
     )
+
+
+def within_reach(mask: NDArray[np.bool_], spacing: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
+    """Return where a grid lies in or within ``reach`` mm of a mask (H, W, D) that is not empty.
+
+    Args:
+        mask: True at voxels.
+        spacing: (3,) of the grid, mm.
+        reach: mm, to the nearest voxel's centre.
+    """
+    margins = np.ceil(reach / spacing).astype(int)  # beyond them nothing is near enough
+    found = ndimage.find_objects(mask.view(np.uint8))[0]
+    box = tuple(slice(max(0, s.start - m), s.stop + m) for s, m in zip(found, margins.tolist(), strict=True))
+    near = np.zeros(mask.shape, dtype=bool)
+    near[box] = ndimage.distance_transform_edt(~mask[box], sampling=spacing) <= reach
+    return near
 
 
 def _covered(

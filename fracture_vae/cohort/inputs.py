@@ -18,7 +18,7 @@ def check_volumes(ct: Volume, mask: Volume, truth: Volume | None, hu_window: tup
     """
     for other in (mask, truth):
         if other is not None:
-            _check_same_grid(ct, other)
+            check_same_grid(ct, other)
     low, high = hu_window
     if ct.array.max() < low + 0.05 * (high - low):
         raise InputError(
@@ -42,7 +42,12 @@ def label_numbers(mask: Volume) -> list[int]:
     return [int(number) for number in np.flatnonzero(found) if number]
 
 
-def _check_same_grid(ct: Volume, mask: Volume) -> None:
+def check_same_grid(ct: Volume, mask: Volume) -> None:
+    """Refuse a mask on another grid than its CT's.
+
+    Raises:
+        InputError: as said, with what differs.
+    """
     same_shape = ct.array.shape == mask.array.shape
     if not same_shape or np.abs(ct.affine - mask.affine).max() > _GRID_TOLERANCE:
         what = "affine" if same_shape else f"size {mask.stored.shape}, not {ct.stored.shape}"

@@ -19,6 +19,8 @@ ANATOMICAL = (*_CERVICAL, *_THORACIC, "T13", *_LUMBAR, *SACRAL)
 
 VERSE: Mapping[int, str] = dict(enumerate(_CERVICAL + _THORACIC + _LUMBAR + ["sacrum", "coccyx", "T13"], start=1))
 """VerSe 2019 and 2020: 1–7 C1–C7, 8–19 T1–T12, 20–25 L1–L6, 26 sacrum, 27 coccyx, 28 T13."""
+VERSE_NUMBERS: Mapping[str, int] = {level: number for number, level in VERSE.items()} | {"S1": 26}
+"""VerSe's number of a level; it has one for the whole sacrum."""
 
 TOTALSEGMENTATOR: Mapping[int, str] = dict(
     enumerate(["sacrum", "S1", *reversed(_CERVICAL + _THORACIC + _LUMBAR[:5])], start=25)

@@ -28,7 +28,7 @@ from fracture_vae.cohort.case import (
 from fracture_vae.cohort.holdout import patient_problems, read_lock
 from fracture_vae.cohort.problems import case_problems, shared
 from fracture_vae.errors import InputError, nearest
-from fracture_vae.files import write_text
+from fracture_vae.files import write_csv
 
 __all__ = [
     "HOLDOUT", "Box", "Case", "Cohort", "check_cases", "check_content", "pseudonym", "read_cohort", "read_table",
@@ -113,11 +113,7 @@ def write_cohort(path: str | os.PathLike[str], cases: Iterable[Case]) -> None:
     file = absolute(path)
     rows = [case_fields(case, file.parent) for case in cases]
     columns = dict.fromkeys(COLUMNS) | dict.fromkeys(name for row in rows for name in row)
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(columns), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(file, buffer.getvalue())
+    write_csv(file, columns, rows)
 
 
 def check_content(cohort: Cohort) -> None:

@@ -1,6 +1,7 @@
 """Reading volumes in RAS order, and writing maps back in the grid of the image they belong to."""
 
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import nibabel as nib
 import numpy as np
 from isal import igzip
+from nibabel.affines import voxel_sizes
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import DTypeLike, NDArray
 
@@ -17,6 +19,8 @@ from fracture_vae.files import replacing
 
 SUFFIXES = (".nii.gz", ".nii", ".npy")
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
+_PARSING = threading.Lock()
+"""Held while numpy parses a header: Python 3.11.7 fails (SystemError) where two threads build syntax trees at once."""
 
 
 class Stored(NamedTuple):
@@ -187,7 +191,7 @@ def write_nifti(
     image = nib.Nifti1Image(stored, affine if placed else None)
     header = image.header
     header.set_slope_inter(slope or 1.0, 0.0)
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    sizes = voxel_sizes(affine)
     header.set_zooms(sizes)
     if placed:
         image.set_sform(affine, code="scanner")
@@ -237,7 +241,7 @@ def _is_npy(file: Path) -> bool:
 def _map_npy(file: Path) -> NDArray[Any]:
     """Return the array of a ``.npy`` mapped from the disk, so that a shape the file cannot hold takes no memory."""
     try:
-        with warnings.catch_warnings():
+        with _PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers written by Python 2
             array = np.load(file, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # damaged bytes lead numpy's parser of headers into whatever they spell

@@ -1,6 +1,5 @@
-"""Area under the ROC curve, with an interval that respects patients."""
+"""Area under the ROC curve."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,8 +7,6 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from fracture_vae.errors import InputError
-
-RESAMPLES = 2000
 
 
 class Auroc(NamedTuple):
@@ -45,25 +42,3 @@ def auroc(labels: NDArray[np.int_], scores: NDArray[np.float64]) -> float:
         raise InputError(f"AUROC needs a score for every case; {unknown} are not a number")
     ranks = rankdata(scores)
     return float((ranks[positive].sum() - n1 * (n1 + 1) / 2) / (n0 * n1))
-
-
-def patient_auroc(labels: Sequence[int], scores: Sequence[float], patients: Sequence[str], seed: int = 0) -> Auroc:
-    """Return the AUROC with a percentile bootstrap interval whose resamples draw whole patients.
-
-    Resamples without both labels are drawn again.
-
-    Raises:
-        InputError: when one of the labels is missing, or a score is not a number.
-    """
-    label, score = np.asarray(labels, dtype=np.int_), np.asarray(scores, dtype=np.float64)
-    value = auroc(label, score)
-    names, owner = np.unique(np.asarray(patients), return_inverse=True)
-    rows = [np.flatnonzero(owner == index) for index in range(len(names))]
-    rng = np.random.default_rng(seed)
-    drawn: list[float] = []
-    while len(drawn) < RESAMPLES:
-        chosen = np.concatenate([rows[index] for index in rng.integers(len(rows), size=len(rows))])
-        if 0 < label[chosen].sum() < len(chosen):
-            drawn.append(auroc(label[chosen], score[chosen]))
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Auroc(value, float(low), float(high), int((label == 0).sum()), int((label == 1).sum()), len(names))

@@ -12,10 +12,11 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fracture_vae.cohort.geometry import CropGeometry
+from fracture_vae.cohort.geometry import CropGeometry, within_reach
 from fracture_vae.cohort.levels import in_order
 from fracture_vae.cohort.manifest import HOLDOUT, Case, Cohort, read_cohort
 from fracture_vae.cohort.volumes import read_volume
@@ -166,16 +167,8 @@ def _read(case: Case) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     volume = read_volume(case.image)
     if case.vertebra_mask is None:
         raise InputError(f"{case.image}: no vertebra_mask; make it with crop")
-    outside = read_volume(case.vertebra_mask).array <= 0
-    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
-    reach = np.ceil(MARGIN / spacing).astype(int) + 1
-    region = np.zeros(outside.shape, dtype=bool)
-    part = tuple(
-        slice(max(0, span.start - int(more)), span.stop + int(more))
-        for span, more in zip(ndimage.find_objects((~outside).astype(np.uint8))[0], reach, strict=True)
-    )
-    region[part] = ndimage.distance_transform_edt(outside[part], sampling=spacing) <= MARGIN
-    return volume.array, region
+    own = read_volume(case.vertebra_mask).array > 0
+    return volume.array, within_reach(own, voxel_sizes(volume.affine), MARGIN)
 
 
 def compare(cases: Sequence[Case], scores: Sequence[CaseScores]) -> Difficulty:

@@ -1,4 +1,4 @@
-"""Area under the ROC curve counted within strata, so that knowing the stratum alone earns nothing.
+"""AUROC with an interval that respects patients, counted within strata if asked: to know the stratum earns nothing.
 
 Where abnormal cases gather at some levels of the spine, a score that merely recognises the level has a high AUROC.
 Compared within a level only, it has 0.5.
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture_vae.errors import InputError
-from fracture_vae.evaluation.auroc import RESAMPLES, Auroc
+from fracture_vae.evaluation.auroc import Auroc
+
+RESAMPLES = 2000
 
 
 def stratified_auroc(

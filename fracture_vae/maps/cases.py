@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fracture_vae.cohort.geometry import CropGeometry
+from fracture_vae.cohort.geometry import CropGeometry, within_reach
 from fracture_vae.cohort.manifest import Case, Cohort, pseudonym, read_cohort
 from fracture_vae.cohort.volumes import Stored, Volume, is_volume, read_volume, stem
 from fracture_vae.errors import InputError, nearest
@@ -67,17 +67,14 @@ class CaseDataset(Dataset[LoadedCase]):
             volume = read_volume(item["image"])
             image = self.preprocessing(volume.array, str(item["image"]))
             valid = _valid(item, volume)
-            region = (
-                valid & _near(item["vertebra_mask"], volume, self.score_margin) if self._has_region(item) else valid
-            )
+            region = valid
+            if item.get("vertebra_mask") and self.score_margin is not None:
+                region = valid & _near(item["vertebra_mask"], volume, self.score_margin)
         except InputError as error:
             nothing = torch.zeros(0)
             return LoadedCase(item, nothing, nothing, nothing, None, str(error))
         tensors = [torch.from_numpy(array)[None, None] for array in (image, valid, region)]
         return LoadedCase(item, tensors[0], tensors[1], tensors[2], volume.stored, "")
-
-    def _has_region(self, item: Mapping[str, Any]) -> bool:
-        return bool(item.get("vertebra_mask")) and self.score_margin is not None
 
 
 def _valid(item: Mapping[str, Any], volume: Volume) -> NDArray[np.bool_]:
@@ -91,28 +88,15 @@ def _valid(item: Mapping[str, Any], volume: Volume) -> NDArray[np.bool_]:
     return inside
 
 
-def _near(mask: str, volume: Volume, margin: float | None) -> NDArray[np.bool_]:
+def _near(mask: str, volume: Volume, margin: float) -> NDArray[np.bool_]:
     """Return where the image lies within ``margin`` mm of its mask."""
     own = read_volume(mask)
     if own.array.shape != volume.array.shape:
         raise InputError(f"{mask}: its size {own.array.shape} is not the image's {volume.array.shape}; crop it again")
-    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     inside = own.array > 0
     if not inside.any():
         raise InputError(f"{mask}: marks no voxel; crop it again")
-    near = np.zeros(inside.shape, dtype=bool)
-    box = _box(inside, np.ceil((margin or 0.0) / spacing).astype(int))  # beyond it nothing is near enough
-    near[box] = distance_transform_edt(~inside[box], sampling=spacing) <= (margin or 0.0)
-    return near
-
-
-def _box(inside: NDArray[np.bool_], margins: NDArray[np.int_]) -> tuple[slice, ...]:
-    """Return the bounding box of what is true, grown by ``margins`` voxels on each side."""
-    slices = []
-    for axis, margin in enumerate(margins):
-        there = np.flatnonzero(inside.any(axis=tuple(other for other in range(inside.ndim) if other != axis)))
-        slices.append(slice(max(0, there[0] - margin), there[-1] + margin + 1))
-    return tuple(slices)
+    return within_reach(inside, voxel_sizes(volume.affine), margin)
 
 
 def datalist(

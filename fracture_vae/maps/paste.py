@@ -31,7 +31,7 @@ class Pasted(NamedTuple):
 
 
 def paste_into_source(
-    maps: Sequence[tuple[NDArray[np.float32], CropGeometry]], source: Stored | str | os.PathLike[str]
+    maps: Sequence[tuple[NDArray[np.float32], CropGeometry]], source: str | os.PathLike[str]
 ) -> Pasted:
     """Resample each crop's map linearly onto the source's grid and blend where crops overlap.
 
@@ -42,12 +42,12 @@ def paste_into_source(
 
     Args:
         maps: each crop's map, (H, W, D) in RAS order on the crop's grid, with the crop's geometry.
-        source: the scan, or how it is stored; voxels are not read.
+        source: the scan; its voxels are not read.
 
     Raises:
         InputError: the source's size or affine is not what a crop was taken from.
     """
-    stored = source if isinstance(source, Stored) else read_stored(source)
+    stored = read_stored(source)
     total = np.zeros(stored.ras_shape, dtype=np.float32)
     weight = np.zeros(stored.ras_shape, dtype=np.float32)
     for array, geometry in maps:

@@ -1,13 +1,12 @@
 """The table of case scores an inference leaves, scores.csv."""
 
 import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fracture_vae.errors import InputError
-from fracture_vae.files import write_text
+from fracture_vae.files import write_csv
 
 SCORES_FILE = "scores.csv"
 SCORE_COLUMNS = ("case_id", "patient_id", "level", "label", "fold", "score", "image", "error_map", "model")
@@ -55,11 +54,7 @@ class ScoreTable:
         rows = {str(row["case_id"]): row for row in [*self.kept.values(), *(self.new[n] for n in sorted(self.new))]}
         if rows == self.on_disk:
             return
-        text = io.StringIO()
-        writer = csv.DictWriter(text, SCORE_COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows.values())
-        write_text(self.path, text.getvalue())
+        write_csv(self.path, SCORE_COLUMNS, rows.values())
         self.on_disk = rows
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
-from numpy.typing import NDArray
 
 from fracture_vae.cohort.levels import VERSE
 from fracture_vae.cohort.volumes import Volume
@@ -41,17 +41,16 @@ def read_centroids(path: Path, mask: Volume, levels: Mapping[str, int]) -> dict[
     orientation = axcodes2ornt(direction) if direction else stored.orientation
     turn = ornt_transform(stored.orientation, orientation)
     to_world = stored.affine @ inv_ornt_aff(turn, stored.shape)
-    spacing = np.linalg.norm(to_world[:3, :3], axis=0)
     names = list(points)
     given = np.array([points[name] for name in names], dtype=np.float64)
-    in_voxels, in_mm = (_through(to_world, values) for values in (given, np.asarray(given / spacing)))
+    in_voxels, in_mm = (apply_affine(to_world, values) for values in (given, given / voxel_sizes(to_world)))
     chosen = max((in_voxels, in_mm), key=lambda world: _hits(zip(names, world, strict=True), mask, levels))
     return {name: (float(x), float(y), float(z)) for name, (x, y, z) in zip(names, chosen, strict=True)}
 
 
 def inside(point: Iterable[float], mask: Volume, number: int) -> bool:
     """Whether a point (world mm) lies in the voxels of ``number``."""
-    index = np.rint(_through(np.linalg.inv(mask.affine), np.array([*point])[None])[0]).astype(int)
+    index = np.rint(apply_affine(np.linalg.inv(mask.affine), [*point])).astype(int)
     if (index < 0).any() or (index >= mask.array.shape).any():
         return False
     return bool(mask.array[tuple(index)] == number)
@@ -78,7 +77,3 @@ def _parse(path: Path) -> tuple[list[str] | None, dict[str, list[float]]]:
     if not np.isfinite(list(points.values())).all():
         raise InputError(complaint)
     return direction, points
-
-
-def _through(affine: NDArray[Any], points: NDArray[Any]) -> NDArray[np.float64]:
-    return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])

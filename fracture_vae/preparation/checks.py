@@ -1,12 +1,5 @@
 """What looks wrong with a scan before it enters a study.
 
-Signatures others rely on::
-
-    check_scan(patient_id, scan, ct: Volume, mask: Volume, levels: Mapping[str, int],
-               centroids: Mapping[str, tuple[float, float, float]] | None) -> list[Finding]
-    content_hash(ct: Volume) -> str
-    duplicates(hashes: Mapping[tuple[str, str], str]) -> list[Finding]      # (patient_id, scan) to hash
-
 A clean scan gives an empty list: each check would rather say nothing than cry wolf. The thresholds are constants
 with their reasons in `extent`, `labels`, `intensity` and `side`; the kinds' names are in `kinds`.
 """
@@ -15,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from fracture_vae.cohort.volumes import Volume
@@ -24,7 +18,7 @@ from fracture_vae.preparation.finding import Finding
 from fracture_vae.preparation.intensity import NOISE_HU, metal, noise, not_hu
 from fracture_vae.preparation.labels import apart, missing, order, pieces, stray_centroids
 from fracture_vae.preparation.side import aorta_on_right, liver_on_left
-from fracture_vae.preparation.vertebra import measure, spacing_of
+from fracture_vae.preparation.vertebra import measure
 
 SPACING_MM = 3.0
 """A vertebra is 20 to 30 mm high: with slices further apart, the loss of a quarter of it, Genant's grade 1, is under
@@ -54,7 +48,7 @@ def check_scan(
     vertebrae = measure(mask, levels)
     if not vertebrae:
         return []
-    spacing = spacing_of(ct.affine)
+    spacing = voxel_sizes(ct.affine)
     told: list[tuple[str, Mapping[str, str]]] = []
     extent = missing_parts(vertebrae, field_of_view(ct.array), spacing)
     swapped = order(vertebrae)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from fracture_vae.preparation.vertebra import Vertebra, spacing_of, world
+from fracture_vae.preparation.vertebra import Vertebra
 
 METAL_HU = 3000.0
 """Enamel and the densest bone stay below; scanners saturate at 3071 unless an extended scale is on."""
@@ -55,7 +56,7 @@ def metal(ct: NDArray[np.float32], vertebrae: Sequence[Vertebra], affine: NDArra
     Where the brightest value is shared by more than `METAL_MM3` and above half of `METAL_HU`, the scale ends there, and
     that value stands for metal.
     """
-    spacing = spacing_of(affine)
+    spacing = voxel_sizes(affine)
     voxel = float(np.prod(spacing))
     box = _around(ct.shape, vertebrae, np.ceil(METAL_NEAR_MM / spacing).astype(int))
     part = ct[box]
@@ -65,7 +66,7 @@ def metal(ct: NDArray[np.float32], vertebrae: Sequence[Vertebra], affine: NDArra
     bright = np.argwhere(part >= threshold)
     if len(bright) * voxel < METAL_MM3:
         return {}
-    places = world(affine, bright + [side.start for side in box])
+    places = apply_affine(affine, bright + [side.start for side in box])
     distances = np.stack([cKDTree(v.points(affine, _THINNED)).query(places)[0] for v in vertebrae])
     owner = np.where(distances.min(axis=0) <= METAL_NEAR_MM, distances.argmin(axis=0), -1)
     found = {}

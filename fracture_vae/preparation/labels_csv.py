@@ -1,13 +1,12 @@
 """What readers said, in a table of their own, joined to the crops."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from fracture_vae.cohort.boxes import SLICES
-from fracture_vae.cohort.case import Case
+from fracture_vae.cohort.case import Case, integer
 from fracture_vae.cohort.levels import ANATOMICAL
 from fracture_vae.cohort.manifest import read_table
 from fracture_vae.errors import InputError, nearest
@@ -116,8 +115,8 @@ def _reading(fields: dict[str, str], where: str) -> Reading:
         same = next((name for name in ANATOMICAL if name.lower() == level.lower()), None)
         hint = f"; did you mean '{same}'?" if same else nearest(level, ANATOMICAL)
         raise InputError(f"{where}: level '{level}' is unknown{hint}; write it as T4 or L5")
-    grade = _integer(values.get("genant_grade", ""), 3, where, "genant_grade", "0 to 3 or empty")
-    label = _integer(values.get("label", ""), 1, where, "label", "0 (normal), 1 (abnormal) or empty")
+    grade = integer(values.get("genant_grade", ""), range(4), where, "genant_grade", "0 to 3 or empty")
+    label = integer(values.get("label", ""), range(2), where, "label", "0 (normal), 1 (abnormal) or empty")
     if grade is not None and label is not None and label != int(grade > 0):
         raise InputError(f"{where}: label {label} contradicts genant_grade {grade}; correct one")
     if grade is not None:
@@ -138,14 +137,6 @@ def _filled(case: Case, reading: Reading) -> Case:
         genant_grade=case.genant_grade if reading.grade is None else reading.grade,
         genant_type=reading.type if reading.type or reading.grade == 0 else case.genant_type,
     )
-
-
-def _integer(text: str, highest: int, where: str, column: str, meaning: str) -> int | None:
-    if not text:
-        return None
-    if re.fullmatch(r"\d{1,4}(\.0+)?", text, re.ASCII) and int(float(text)) <= highest:
-        return int(float(text))
-    raise InputError(f"{where}: {column} is '{text}'; it must be {meaning}")
 
 
 def _nearest(patient: str, known: Sequence[str]) -> str:

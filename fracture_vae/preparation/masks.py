@@ -6,15 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fracture_vae.cohort.inputs import label_numbers
-from fracture_vae.cohort.levels import VERSE
+from fracture_vae.cohort.levels import VERSE_NUMBERS
 from fracture_vae.cohort.volumes import Volume, read_volume
 from fracture_vae.errors import InputError
 from fracture_vae.preparation.scan import AUTO, Scan
-
-VERSE_NUMBERS = {level: number for number, level in VERSE.items()}
-"""VerSe's number of a level; masks joined from one file a structure get these."""
-_OTHER_NAMES = {"S1": "sacrum"}  # VerSe has one number for the whole sacrum
-
 
 _CALLED = {"verse": "VerSe's", "totalsegmentator": "TotalSegmentator's"}
 
@@ -74,11 +69,6 @@ def read_mask(scan: Scan) -> ReadMask:
     return ReadMask(volume, labels, (f"its numbers read as {_CALLED[labels]}",))
 
 
-def canonical(level: str) -> str:
-    """Return a level's name in VerSe's map: S1 there is the sacrum."""
-    return _OTHER_NAMES.get(level, level)
-
-
 def _join(scan: Scan) -> ReadMask:
     """Read one file a structure into one mask with VerSe's numbers; where two overlap, the first stays."""
     joined: Volume | None = None
@@ -92,7 +82,7 @@ def _join(scan: Scan) -> ReadMask:
             raise InputError(f"{path}: lies on another grid than {first} in the same folder; segment the CT again")
         inside = part.array > 0
         overlap += int(np.count_nonzero(inside & (joined.array > 0)))
-        joined.array[inside & (joined.array == 0)] = VERSE_NUMBERS[canonical(level)]
+        joined.array[inside & (joined.array == 0)] = VERSE_NUMBERS[level]
     assert joined is not None
     decided = [f"{len(scan.structures)} files of one structure each joined into one mask"]
     if overlap:

@@ -1,13 +1,5 @@
-"""The quality page: every scan's picture, and every finding, for a person to go through before a study begins.
+"""The quality page: every scan's picture, and every finding, for a person to go through before a study begins."""
 
-Signatures others rely on::
-
-    ScanSummary(patient_id, scan, levels, shape, spacing, sheet)
-    write_page(out: Path, scans: Sequence[ScanSummary], findings: Sequence[Finding]) -> Path    # out/quality.html
-"""
-
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from fracture_vae.cohort.levels import in_order
-from fracture_vae.files import write_text
+from fracture_vae.files import write_csv, write_text
 from fracture_vae.preparation.finding import Finding
 from fracture_vae.preparation.kinds import is_serious
 
@@ -57,11 +49,11 @@ def write_page(out: str | os.PathLike[str], scans: Sequence[ScanSummary], findin
     """
     folder = Path(out)
     ordered = sorted(findings, key=lambda f: (not is_serious(f.kind), f.patient_id, f.scan))
-    body = [_overview(scans, ordered), _table(ordered), _counts(scans, ordered)]
+    body = [_overview(scans, ordered), _table(ordered), _by_level(scans, ordered)]
     for patient_id in sorted({scan.patient_id for scan in scans}):
         own = sorted((scan for scan in scans if scan.patient_id == patient_id), key=lambda scan: scan.scan)
         body.append(_patient(patient_id, own, [f for f in ordered if f.patient_id == patient_id], folder))
-    write_text(folder / TABLE, _csv(ordered))
+    write_csv(folder / TABLE, ("weight", *Finding._fields), ({"weight": _weight(f), **f._asdict()} for f in ordered))
     write_text(folder / PAGE, _HEAD + "\n".join(body) + "\n</body>\n</html>\n")
     return folder / PAGE
 
@@ -71,9 +63,9 @@ def _overview(scans: Sequence[ScanSummary], findings: Sequence[Finding]) -> str:
     patients = sorted({scan.patient_id for scan in scans})
     vertebrae = sum(len(scan.levels) for scan in scans)
     counts = ", ".join(
-        (_count(len(patients), "patient"), _count(len(scans), "scan"), _count(vertebrae, "vertebra", "vertebrae"))
+        (counted(len(patients), "patient"), counted(len(scans), "scan"), counted(vertebrae, "vertebra", "vertebrae"))
     )
-    found = f"{_count(len(findings), 'finding')}, {serious} of them serious" if findings else "nothing looks wrong"
+    found = f"{counted(len(findings), 'finding')}, {serious} of them serious" if findings else "nothing looks wrong"
     links = " · ".join(_link(patient_id) for patient_id in patients)
     return f'<h1>Quality of the prepared scans</h1>\n<p class="lead">{counts}: {found}.</p>\n<p>Patients: {links}</p>'
 
@@ -95,7 +87,7 @@ def _table(findings: Sequence[Finding]) -> str:
     )
 
 
-def _counts(scans: Sequence[ScanSummary], findings: Sequence[Finding]) -> str:
+def _by_level(scans: Sequence[ScanSummary], findings: Sequence[Finding]) -> str:
     held = Counter(level for scan in scans for level in scan.levels)
     told = Counter(
         (f.level, _weight(f)) for f in {(f.patient_id, f.scan, f.level, _weight(f)): f for f in findings}.values()
@@ -145,14 +137,6 @@ def _list(findings: Iterable[Finding]) -> str:
     return f"<ul>{items}</ul>" if items else ""
 
 
-def _csv(findings: Sequence[Finding]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("weight", *Finding._fields))
-    writer.writerows((_weight(finding), *finding) for finding in findings)
-    return text.getvalue()
-
-
 SERIOUS, LOOK = "serious", "look"
 
 
@@ -168,7 +152,8 @@ def _anchor(patient_id: str) -> str:
     return "patient-" + quote(patient_id, safe="")
 
 
-def _count(number: int, one: str, many: str = "") -> str:
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return ``1 scan``, ``2 scans``; ``many`` where the plural is another."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 

@@ -20,7 +20,7 @@ from fracture_vae.preparation.checks import duplicates
 from fracture_vae.preparation.finding import Finding
 from fracture_vae.preparation.labels_csv import Reading, check_patients, join_labels, read_labels
 from fracture_vae.preparation.layouts import find_scans
-from fracture_vae.preparation.page import ScanSummary, write_page
+from fracture_vae.preparation.page import ScanSummary, counted, write_page
 from fracture_vae.preparation.records import Input, Record, all_records, read_record, write_record
 from fracture_vae.preparation.scan import AUTO, Found, Scan
 from fracture_vae.preparation.work import SHEETS, Result, Settings, ct_path, input_files, prepare_all
@@ -59,17 +59,17 @@ class Prepared:
 
     def summary(self) -> str:
         """Return the closing words for the terminal."""
-        patients = count(len({record.patient_id for record in self.records}), "patient")
+        patients = counted(len({record.patient_id for record in self.records}), "patient")
         levels = Counter(case.level for case in self.cases)
         decided = Counter(sentence for record in self.records for sentence in record.decided)
         lines = [f"{where}: passed over, {why}" for where, why in self.passed.items()]
-        lines += [f"of {count(number, 'scan')}: {sentence}" for sentence, number in decided.most_common(8)]
+        lines += [f"of {counted(number, 'scan')}: {sentence}" for sentence, number in decided.most_common(8)]
         before = f" ({self.unchanged} prepared before)" if self.unchanged else ""
         lines += [
-            f"{count(len(self.records), 'scan')}{before} of {patients}",
-            f"{count(len(self.cases), 'crop')} in {self.table}",
+            f"{counted(len(self.records), 'scan')}{before} of {patients}",
+            f"{counted(len(self.cases), 'crop')} in {self.table}",
             "crops a level: " + ", ".join(f"{level} {levels[level]}" for level in in_order(levels)),
-            f"{count(len(self.findings), 'finding')} to look at: {self.page}",
+            f"{counted(len(self.findings), 'finding')} to look at: {self.page}",
         ]
         return "\n".join([*lines, f"next: {self._next()}"])
 
@@ -86,11 +86,6 @@ class Prepared:
         """Raise `PartialFailure` where anything failed."""
         if self.failed:
             raise PartialFailure(self.failed, len(self.cases))
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``1 scan``, ``2 scans``."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def prepare(

@@ -1,14 +1,12 @@
 """A scan as it was found, before anything of it is read."""
 
 import os
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fracture_vae.cohort.volumes import stem
+from fracture_vae.cohort.naming import file_name
 
 AUTO = "auto"
 """Labels that the mask's own numbers decide."""
@@ -71,17 +69,6 @@ class Found:
     def nothing(self) -> bool:
         """Whether the search met no CT at all, sound or not."""
         return not self.scans and not self.failed
-
-
-def file_name(text: str) -> str:
-    """Return ``text`` as a name that files can have everywhere: letters of any script, digits, ``_ . + -``."""
-    return re.sub(r"[^\w.+-]", "_", unicodedata.normalize("NFC", text)).lstrip(".")
-
-
-def patient_of(ct: Path) -> str:
-    """Return ``sub-X`` of a BIDS name, so that a patient's scans share a fold, else the file's stem."""
-    match = re.match(r"sub-[A-Za-z0-9]+(?=_)", ct.name)
-    return match.group() if match else stem(ct)
 
 
 def told_apart(scans: Iterable[Scan], source: Path) -> tuple[Scan, ...]:

@@ -1,9 +1,4 @@
-"""One picture of one scan: the whole spine in a sagittal and a coronal plane that follow it.
-
-Signature others rely on::
-
-    draw_sheet(path, title, ct: Volume, mask: Volume, levels: Mapping[str, int], findings: Sequence[Finding]) -> None
-"""
+"""One picture of one scan: the whole spine in a sagittal and a coronal plane that follow it."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,13 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from fracture_vae.cohort.volumes import Volume
 from fracture_vae.files import replacing
 from fracture_vae.preparation.finding import Finding
-from fracture_vae.preparation.vertebra import Vertebra, measure, spacing_of
+from fracture_vae.preparation.vertebra import Vertebra, measure
 
 WINDOW_HU = (-300.0, 1000.0)
 """Bone window: level 350, width 1300."""
@@ -88,7 +84,7 @@ def draw_sheet(
 
 def _planes(ct: Volume, vertebrae: Sequence[Vertebra]) -> tuple[_Plane, _Plane]:
     """Sample the sagittal and the coronal plane that follow the vertebral bodies."""
-    spacing = spacing_of(ct.affine)
+    spacing = voxel_sizes(ct.affine)
     bodies = {vertebra.level: _body(vertebra) for vertebra in vertebrae}
     spine = np.array(sorted((bodies[vertebra.level] for vertebra in _whole(vertebrae)), key=lambda body: body[2]))
     low = np.min([[side.start for side in vertebra.box] for vertebra in vertebrae], axis=0)

@@ -1,9 +1,10 @@
 """Each vertebra of a mask, measured once for all checks."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -34,17 +35,7 @@ class Vertebra(NamedTuple):
         """Return (N, 3) world mm of its voxels, evenly thinned to about ``at_most``."""
         voxels = np.argwhere(self.own)
         step = 1 if at_most is None else max(1, len(voxels) // at_most)
-        return world(affine, voxels[::step] + [side.start for side in self.box])
-
-
-def world(affine: NDArray[np.float64], voxels: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the world mm of (…, 3) voxel indices."""
-    return np.asarray(voxels @ affine[:3, :3].T + affine[:3, 3], dtype=np.float64)
-
-
-def spacing_of(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the (3,) distances between voxels, mm."""
-    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0), dtype=np.float64)
+        return np.asarray(apply_affine(affine, voxels[::step] + [side.start for side in self.box]))
 
 
 def measure(mask: Volume, levels: Mapping[str, int]) -> list[Vertebra]:
@@ -59,5 +50,5 @@ def measure(mask: Volume, levels: Mapping[str, int]) -> list[Vertebra]:
             continue
         own = mask.array[box] == number
         middle = np.argwhere(own).mean(axis=0) + [side.start for side in box]
-        found.append(Vertebra(level, number, box, own, own.sum() * voxel, world(mask.affine, middle)))
+        found.append(Vertebra(level, number, box, own, own.sum() * voxel, apply_affine(mask.affine, middle)))
     return found

@@ -12,12 +12,13 @@ from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from nibabel.affines import voxel_sizes
 
 from fracture_vae import __version__
-from fracture_vae.cohort.crop import CropSettings, Naming, Vertebrae, crop_scan
+from fracture_vae.cohort.crop import CropSettings, Vertebrae, crop_scan
 from fracture_vae.cohort.inputs import check_volumes
 from fracture_vae.cohort.levels import in_order
+from fracture_vae.cohort.naming import Naming
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
 from fracture_vae.preparation.centroids import read_centroids
@@ -90,7 +91,7 @@ def prepare_scan(scan: Scan, out: Path, settings: Settings) -> Record:
     sheet = out / SHEETS / f"{scan.name}.png"
     draw_sheet(sheet, f"{scan.patient_id}  {scan.name}", ct, mask.volume, vertebrae.present, findings)
     i, j, k = ct.array.shape
-    x, y, z = np.linalg.norm(ct.affine[:3, :3], axis=0).tolist()
+    x, y, z = voxel_sizes(ct.affine).tolist()
     record = Record(
         scan=scan.name,
         patient_id=scan.patient_id,

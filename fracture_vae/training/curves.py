@@ -1,7 +1,5 @@
 """The course of a run in a small table and a picture, and its sum in one file."""
 
-import csv
-import io
 import json
 import statistics
 import sys
@@ -13,7 +11,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
-from fracture_vae.files import replacing, write_text
+from fracture_vae.files import replacing, write_csv, write_text
 from fracture_vae.training.run_log import RunLog
 
 COLUMNS = {"beta": "beta", "recon": "recon_loss", "kl": "kl_loss", "total": "total_loss"}
@@ -51,12 +49,11 @@ class RunCurves:
             torch.cuda.reset_peak_memory_stats(index)
 
     def _write(self, engine: Engine) -> None:  # noqa: ARG002
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["epoch", *COLUMNS])
-        for row in self.run_log.rows:
-            writer.writerow([row["epoch"], *(row.get(f"train/{metric}", "") for metric in COLUMNS.values())])
-        write_text(self.folder / "curves" / "train_log.csv", text.getvalue())
+        rows = [
+            {"epoch": row["epoch"], **{column: row.get(f"train/{metric}", "") for column, metric in COLUMNS.items()}}
+            for row in self.run_log.rows
+        ]
+        write_csv(self.folder / "curves" / "train_log.csv", ("epoch", *COLUMNS), rows)
 
     def _finish(self, engine: Engine) -> None:  # noqa: ARG002
         if not self.run_log.rows:

@@ -1,7 +1,6 @@
 """What a run writes each epoch: metrics.csv and TensorBoard, under the same names."""
 
 import csv
-import io
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from ignite.engine import Engine, Events
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
-from fracture_vae.files import write_text
+from fracture_vae.files import write_csv
 
 
 class RunLog:
@@ -68,13 +67,4 @@ class RunLog:
             self.writer.flush()
         seconds = round(time.monotonic() - self._began, 3)
         self.rows.append({"epoch": engine.state.epoch, "seconds": seconds, **values})
-        write_text(self.path, _csv(self.rows))
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+        write_csv(self.path, dict.fromkeys(name for row in self.rows for name in row), self.rows)

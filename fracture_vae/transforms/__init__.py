@@ -2,14 +2,13 @@
 
 from fracture_vae.transforms.augment import AugmentConfig, AugmentParams, apply, draw
 from fracture_vae.transforms.intensity import Preprocessing
-from fracture_vae.transforms.padding import cut_back, multiple_of, pad_to
+from fracture_vae.transforms.padding import multiple_of, pad_to
 
 __all__ = [
     "AugmentConfig",
     "AugmentParams",
     "Preprocessing",
     "apply",
-    "cut_back",
     "draw",
     "multiple_of",
     "pad_to",

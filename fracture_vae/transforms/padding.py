@@ -18,11 +18,6 @@ def pad_to(array: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float
     return out
 
 
-def cut_back(array: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
-    """Undo :func:`pad_to`: return the centred part of ``shape``."""
-    return array[centred(shape, array.shape)]
-
-
 def centred(inner: Sequence[int], outer: Sequence[int]) -> tuple[slice, ...]:
     """Return where a box of size ``inner`` lies when centred in ``outer`` (the odd voxel goes behind)."""
     starts = [(o - i) // 2 for i, o in zip(inner, outer, strict=True)]

@@ -1,6 +1,9 @@
 """Volumes are read in RAS order whatever their storage, maps go back, and bad files are told in a line."""
 
+import gc
 import gzip
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -275,3 +278,19 @@ def test_an_array_of_another_size_is_refused(tmp_path):
 )
 def test_stem(name, expected):
     assert stem(f"folder/{name}") == expected
+
+
+def test_threads_read_npy_at_once(tmp_path: Path) -> None:
+    """The garbage collector may let another thread run in the middle of numpy's parsing of a header."""
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).random((4, 4, 4), dtype=np.float32))
+    before = gc.get_threshold()
+    yields = lambda *_: time.sleep(1e-5)  # noqa: E731
+    gc.callbacks.append(yields)
+    gc.set_threshold(20, 5, 5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            volumes = list(pool.map(read_volume, [tmp_path / "v.npy"] * 400))
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(yields)
+    assert len({volume.array.tobytes() for volume in volumes}) == 1

@@ -1,7 +1,5 @@
 """AUROC by hand and against scikit-learn and MONAI; its interval respects patients."""
 
-import importlib
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from fracture_vae.errors import InputError
 from fracture_vae.evaluation import auroc as package_auroc
-from fracture_vae.evaluation import patient_auroc
+from fracture_vae.evaluation import stratified_auroc
 
 
 def auroc(labels: list[int], scores: list[float]) -> float:
@@ -51,7 +49,7 @@ def test_turned_round_it_is_the_rest_to_one(given_cases: tuple[list[int], list[f
 @given(cases(), st.integers(0, 5))
 def test_the_interval_lies_in_0_to_1(given_cases: tuple[list[int], list[float]], seed: int) -> None:
     labels, scores = given_cases
-    found = patient_auroc(labels, scores, [str(i) for i in range(len(labels))], seed)
+    found = stratified_auroc(labels, scores, [str(i) for i in range(len(labels))], seed=seed)
     assert 0 <= found.low <= found.high <= 1
     assert found.value == auroc(labels, scores)
     assert found.normal + found.abnormal == found.patients == len(labels)
@@ -62,7 +60,7 @@ def test_the_interval_holds_the_value(distance: float) -> None:
     rng = np.random.default_rng(1)
     labels = [0] * 30 + [1] * 30
     scores = [*rng.normal(0, 1, 30), *rng.normal(distance, 1, 30)]
-    found = patient_auroc(labels, scores, [str(i) for i in range(60)])
+    found = stratified_auroc(labels, scores, [str(i) for i in range(60)])
     assert found.low <= found.value <= found.high
     # Hanley and McNeil 1982, eq. 1: the standard error the bootstrap should come near to
     a = found.value
@@ -71,24 +69,19 @@ def test_the_interval_holds_the_value(distance: float) -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.35)
 
 
-def test_resamples_draw_whole_patients(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("fracture_vae.evaluation.auroc")
-    patients = ["a", "a", "b", "b", "c", "c"]
-    labels, scores = [0, 1, 0, 1, 0, 1], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
-    seen: list[list[float]] = []
-    original = module.auroc
-
-    def watched(label: np.ndarray, score: np.ndarray) -> float:
-        seen.append(score.tolist())
-        return original(label, score)
-
-    monkeypatch.setattr(module, "auroc", watched)
-    monkeypatch.setattr(module, "RESAMPLES", 50)
-    module.patient_auroc(labels, scores, patients)
-    pairs = {(0.0, 1.0), (2.0, 3.0), (4.0, 5.0)}
-    for drawn in seen[1:]:
-        assert {tuple(drawn[i : i + 2]) for i in range(0, 6, 2)} <= pairs
-    assert len({tuple(drawn) for drawn in seen[1:]}) > 5
+@settings(max_examples=5, deadline=None)
+@given(cases(), st.integers(0, 3), st.integers(1, 4))
+def test_resamples_draw_whole_patients(given_cases: tuple[list[int], list[float]], seed: int, each: int) -> None:
+    labels, scores = map(np.array, given_cases)
+    owner = np.arange(len(labels)) // each
+    rng = np.random.default_rng(seed)
+    areas: list[float] = []
+    while len(areas) < 2000:
+        drawn = np.concatenate([np.flatnonzero(owner == p) for p in rng.integers(owner[-1] + 1, size=owner[-1] + 1)])
+        if 0 < labels[drawn].sum() < len(drawn):
+            areas.append(package_auroc(labels[drawn], scores[drawn]))
+    found = stratified_auroc(labels.tolist(), scores.tolist(), [f"p{i:02d}" for i in owner], seed=seed)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(areas, [2.5, 97.5])))
 
 
 def test_cases_of_one_patient_make_the_interval_wider() -> None:
@@ -96,8 +89,8 @@ def test_cases_of_one_patient_make_the_interval_wider() -> None:
     shift = rng.normal(0, 1, 12)
     labels = [i % 2 for i in range(12) for _ in range(6)]
     scores = [shift[i] + (i % 2) + rng.normal(0, 0.1) for i in range(12) for _ in range(6)]
-    grouped = patient_auroc(labels, scores, [str(i) for i in range(12) for _ in range(6)])
-    alone = patient_auroc(labels, scores, [str(i) for i in range(72)])
+    grouped = stratified_auroc(labels, scores, [str(i) for i in range(12) for _ in range(6)])
+    alone = stratified_auroc(labels, scores, [str(i) for i in range(72)])
     assert grouped.value == alone.value
     assert grouped.high - grouped.low > 1.5 * (alone.high - alone.low)
     assert grouped.patients == 12
@@ -105,11 +98,11 @@ def test_cases_of_one_patient_make_the_interval_wider() -> None:
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     labels, scores, patients = [0, 1] * 6, [float(i * 7 % 12) for i in range(12)], [str(i) for i in range(12)]
-    assert patient_auroc(labels, scores, patients, 1) == patient_auroc(labels, scores, patients, 1)
+    assert stratified_auroc(labels, scores, patients, seed=1) == stratified_auroc(labels, scores, patients, seed=1)
 
 
 def test_it_reads_as_a_sentence() -> None:
-    text = str(patient_auroc([0, 0, 1], [0.0, 1.0, 2.0], ["a", "b", "c"]))
+    text = str(stratified_auroc([0, 0, 1], [0.0, 1.0, 2.0], ["a", "b", "c"]))
     assert text.startswith("1.00 (95 % interval 1.00 to 1.00; 1 abnormal and 2 normal cases of 3 patients")
 
 
@@ -123,4 +116,4 @@ def test_it_reads_as_a_sentence() -> None:
 )
 def test_what_has_no_auroc_is_refused(labels: list[int], scores: list[float], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
-        patient_auroc(labels, scores, [str(i) for i in range(len(labels))])
+        stratified_auroc(labels, scores, [str(i) for i in range(len(labels))])

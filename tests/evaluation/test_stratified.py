@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fracture_vae.errors import InputError
-from fracture_vae.evaluation import auroc, patient_auroc
-from fracture_vae.evaluation.stratified import stratified_auroc
+from fracture_vae.evaluation import auroc, stratified_auroc
 
 cases = st.lists(
     st.tuples(st.integers(0, 1), st.integers(-3, 3), st.sampled_from("pqrs"), st.sampled_from("ab")),
@@ -62,17 +61,6 @@ def test_it_is_the_mean_over_strata_weighted_by_their_pairs(rows: list) -> None:
         found = stratified_auroc(labels.tolist(), scores.tolist(), patients.tolist(), strata.tolist())
         assert found.value == pytest.approx(np.average(areas, weights=weights))
         assert 0 <= found.low <= found.high <= 1
-
-
-def test_resamples_draw_patients_as_the_plain_interval_does() -> None:
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 2, 120)
-    scores = labels + rng.normal(0, 1, 120)
-    patients = [f"p{i // 6}" for i in range(120)]
-    plain = patient_auroc(labels.tolist(), scores.tolist(), patients)
-    own = stratified_auroc(labels.tolist(), scores.tolist(), patients)
-    assert own.low == pytest.approx(plain.low, abs=0.01)
-    assert own.high == pytest.approx(plain.high, abs=0.01)
 
 
 def test_without_a_pair_there_is_no_area() -> None:

@@ -10,7 +10,7 @@ import SimpleITK
 from fracture_vae.cohort.crop import crop_vertebrae
 from fracture_vae.cohort.geometry import CropGeometry, centred_affine
 from fracture_vae.cohort.manifest import Case
-from fracture_vae.cohort.volumes import read_stored, read_volume, to_stored, write_map
+from fracture_vae.cohort.volumes import read_volume, to_stored, write_map
 from fracture_vae.errors import InputError
 from fracture_vae.maps.paste import Pasted, paste_into_source
 
@@ -23,7 +23,9 @@ OBLIQUE[:3, 3] = (31, 40, -17)
 
 def hu_maps(cases: list[Case]) -> list[tuple[np.ndarray, CropGeometry]]:
     geometries = [CropGeometry.from_json(case.crop) for case in cases]
-    return [(g.to_hu(read_volume(case.image).array), g) for case, g in zip(cases, geometries, strict=True)]
+    windows = [(g.hu_window[0], g.hu_window[1] - g.hu_window[0]) for g in geometries]
+    images = [low + width * read_volume(case.image).array for case, (low, width) in zip(cases, windows, strict=True)]
+    return list(zip(images, geometries, strict=True))
 
 
 def itk_there_and_back(ct: Path, crop: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -220,7 +222,7 @@ def test_another_scan_is_told(source, tmp_path):
         with pytest.raises(InputError, match=rf"{name}\.nii: not the scan the crops came from"):
             paste_into_source([(np.zeros((3, 3, 3), np.float32), crop)], tmp_path / f"{name}.nii")
     with pytest.raises(ValueError, match="for a crop of"):
-        paste_into_source([(np.zeros((4, 4, 4), np.float32), crop)], read_stored(path))
+        paste_into_source([(np.zeros((4, 4, 4), np.float32), crop)], path)
 
 
 def test_a_crop_wholly_outside_leaves_nothing(source):

@@ -18,6 +18,7 @@ import click
 from fracture_vae.cohort.synthetic import make_cohort, plan_reference
 from fracture_vae.evaluation.difficulty import measure_difficulty
 from fracture_vae.files import write_text
+from tools.benchmarks.timing import cpu_seconds
 
 
 @click.command()
@@ -30,10 +31,10 @@ from fracture_vae.files import write_text
 def main(folder: Path, out: Path | None, size: int, spacing: float, seed: int, processes: int) -> None:
     """Make the study in FOLDER and print what it took."""
     plan = plan_reference(size, spacing, seed)
-    clock, cpu = time.perf_counter(), _cpu()
+    clock, cpu = time.perf_counter(), cpu_seconds()
     table = make_cohort(folder, plan, processes)
-    seconds, cpu_seconds, peak = time.perf_counter() - clock, _cpu() - cpu, _peak_child()
-    clock, cpu = time.perf_counter(), _cpu()
+    seconds, used, peak = time.perf_counter() - clock, cpu_seconds() - cpu, _peak_child()
+    clock, cpu = time.perf_counter(), cpu_seconds()
     difficulty = measure_difficulty(table)
     figures: dict[str, Any] = {
         "volumes": plan.vertebrae,
@@ -43,12 +44,12 @@ def main(folder: Path, out: Path | None, size: int, spacing: float, seed: int, p
         "processes": processes,
         "seconds": round(seconds, 1),
         "volumes_per_second": round(plan.vertebrae / seconds, 2),
-        "cpu_seconds": round(cpu_seconds, 1),
+        "cpu_seconds": round(used, 1),
         "peak_mb_a_process": round(peak),
         "crops_mb": _megabytes(folder, "*/*.nii.gz"),
         "sources_mb": _megabytes(folder, "*/source/*.nii.gz"),
         "difficulty_seconds": round(time.perf_counter() - clock, 1),
-        "difficulty_cpu_seconds": round(_cpu() - cpu, 1),
+        "difficulty_cpu_seconds": round(cpu_seconds() - cpu, 1),
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
     }
     for name, value in figures.items():
@@ -56,12 +57,6 @@ def main(folder: Path, out: Path | None, size: int, spacing: float, seed: int, p
     click.echo(difficulty)
     if out is not None:
         write_text(out, json.dumps(figures, indent=1) + "\n")
-
-
-def _cpu() -> float:
-    """Seconds that this process and its finished children have computed."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def _peak_child() -> float:

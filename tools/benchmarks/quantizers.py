@@ -9,7 +9,6 @@ gets the same seconds of training, the same start and the same order of volumes.
 """
 
 import json
-import os
 import platform
 import statistics
 import time
@@ -29,6 +28,7 @@ from torch import Tensor
 from fracture_vae.files import write_text
 from fracture_vae.networks import VQVAE, Quantizer, VQVAEConfig, build_quantizer
 from fracture_vae.networks.quantizers.packaged import PackagedQuantizer
+from tools.benchmarks.timing import machine
 
 SIZE = (48, 64, 48)
 CHANNELS = (16, 32, 64)
@@ -142,12 +142,10 @@ def _autocast() -> Any:
     return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
-def _context(seed: int, threads: int) -> dict[str, Any]:
+def _context(seed: int) -> dict[str, Any]:
     """Machine, versions and settings, for the record."""
-    cpu = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")]
     return {
-        "machine": {"cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(), "threads": threads},
+        "machine": machine(),
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -178,7 +176,7 @@ def main(
             rows[name] |= quality(make, volumes, seconds, seed)._asdict()
         click.echo(f"{name:24}" + "  ".join(f"{key} {value:.4g}" for key, value in rows[name].items()))
     settings = {"repeats": repeats, "seconds": seconds, "volumes": 0 if volumes is None else len(volumes)}
-    write_text(out, json.dumps({**_context(seed, threads), **settings, "results": rows}, indent=2) + "\n")
+    write_text(out, json.dumps({**_context(seed), **settings, "results": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

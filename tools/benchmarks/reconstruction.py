@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.volumes import read_volume
-from fracture_vae.evaluation import patient_auroc
+from fracture_vae.evaluation import stratified_auroc
 from fracture_vae.evaluation.baselines import mean_template, residuals
 from fracture_vae.files import write_text
 from fracture_vae.jobs import BUNDLES, infer_cases, train_bundle
@@ -206,7 +206,7 @@ def compare(errors: Mapping[str, CaseErrors], held: HeldOut, seed: int) -> dict[
         scores = {name: e.score for name, e in errors.items()}
         scores["foreground volume"] = np.array([array.sum(dtype=np.float64) for array in held.arrays])
         compared["auroc"] = {
-            name: patient_auroc(held.labels, score.tolist(), held.patients, seed)._asdict()
+            name: stratified_auroc(held.labels, score.tolist(), held.patients, seed=seed)._asdict()
             for name, score in scores.items()
         }
     return compared

@@ -34,6 +34,7 @@ from fracture_vae.cohort.phantom import simulate_spine
 from fracture_vae.cohort.volumes import read_volume, write_nifti
 from fracture_vae.errors import InputError
 from fracture_vae.files import write_text
+from tools.benchmarks.timing import machine
 
 SIZE, SPACING, WINDOW_HU = (128, 128, 128), 1.0, (0.0, 1900.0)
 LUMBAR = ("L1", "L2", "L3", "L4", "L5")
@@ -256,16 +257,13 @@ def _timing(values: Sequence[float]) -> Timing:
 
 
 def _context() -> dict[str, Any]:
-    cpu = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
     packages = {"numpy": np.__version__, "nibabel": nib.__version__}
     if importlib.util.find_spec("blosc2") is not None:
         import blosc2
 
         packages["blosc2"] = blosc2.__version__
     return {
-        "machine": {"cpu": cpu[0] if cpu else platform.processor(), "cores": os.cpu_count()},
+        "machine": machine(),
         "versions": {"python": platform.python_version(), **packages},
         "crop": {"size": SIZE, "spacing_mm": SPACING, "window_hu": WINDOW_HU},
     }

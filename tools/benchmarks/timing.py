@@ -48,10 +48,10 @@ def median_of(callables: Mapping[str, Callable[[], object]], repeats: int = 5, w
     for turn in range(-warm_up, repeats):
         order = list(callables.items())
         for name, call in order if turn % 2 == 0 else reversed(order):
-            began, used = time.perf_counter(), _cpu_seconds()
+            began, used = time.perf_counter(), cpu_seconds()
             call()
             if turn >= 0:
-                times[name].append((time.perf_counter() - began, _cpu_seconds() - used))
+                times[name].append((time.perf_counter() - began, cpu_seconds() - used))
     return {name: Timing(*map(tuple, zip(*pairs, strict=True))) for name, pairs in times.items()}
 
 
@@ -75,6 +75,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
+    """Return the seconds all cores have computed for this process and for children it has waited for."""
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system

@@ -118,10 +118,10 @@ def find_body(mask: Mask, affine: Array, where: str) -> Body:
     if area < _HOLE:
         raise InputError(f"{where}: no spinal canal found in its mask, so no body; give a mask of the whole vertebra")
     for _ in range(3):
-        section = _section(sampler, frame, STEP, where)
+        section = _section(sampler, frame, where)
         body = _measure(section, frame, where)
         frame = _upright(body, section)
-    return _measure(_section(sampler, frame, STEP, where), frame, where)
+    return _measure(_section(sampler, frame, where), frame, where)
 
 
 class _Sampler:
@@ -180,16 +180,16 @@ def _canal_area(sampler: _Sampler, frame: Frame) -> float:
     return float(_hole(sampler(frame, *_lattice(_COARSE))).sum()) * _COARSE**2
 
 
-def _section(sampler: _Sampler, frame: Frame, step: float, where: str) -> _Section:
-    u, v, w = _lattice(step)
+def _section(sampler: _Sampler, frame: Frame, where: str) -> _Section:
+    u, v, w = _lattice(STEP)
     occupancy = sampler(frame, u, v, w)
     canal = _hole(occupancy)
-    if canal.sum() * step**2 < _HOLE:
+    if canal.sum() * STEP**2 < _HOLE:
         raise InputError(f"{where}: no spinal canal found in its mask, so no body; give a mask of the whole vertebra")
     middle = float(u @ canal.sum(axis=1) / canal.sum())
     near = canal[np.abs(u - middle) <= 3]
     fronts = [v[np.flatnonzero(row)[-1]] for row in near if row.any()]
-    return _Section(occupancy, u, v, w, canal, float(np.median(fronts)) + step / 2)
+    return _Section(occupancy, u, v, w, canal, float(np.median(fronts)) + STEP / 2)
 
 
 def _measure(section: _Section, frame: Frame, where: str) -> Body:

@@ -1,7 +1,5 @@
 """From a CT and its vertebra mask to the same patient with fractures: a VerSe set with the truth beside it."""
 
-import csv
-import io
 import json
 import os
 import re
@@ -20,17 +18,17 @@ from fracture_vae.cohort.fracture.choice import asked, drawn
 from fracture_vae.cohort.fracture.parameters import draw_candidates
 from fracture_vae.cohort.fracture.simulate import Broken, Simulation, break_vertebrae
 from fracture_vae.cohort.genant import Fracture
-from fracture_vae.cohort.levels import ANATOMICAL, SACRAL, VERSE, choose
+from fracture_vae.cohort.inputs import check_same_grid, label_numbers
+from fracture_vae.cohort.levels import ANATOMICAL, SACRAL, VERSE, VERSE_NUMBERS, choose
 from fracture_vae.cohort.manifest import read_table
 from fracture_vae.cohort.origin import CT, KEY, RECORD, original
 from fracture_vae.cohort.volumes import Stored, Volume, read_volume, stem, to_stored, write_map
 from fracture_vae.errors import InputError
-from fracture_vae.files import require_folder, sha256, write_text
+from fracture_vae.files import require_folder, sha256, write_csv
 
 NOTE = "simulated fracture, not a patient's"
 TABLE = "labels.csv"
 _COLUMNS = ("patient_id", "level", "label", "genant_grade", "genant_type")
-_NUMBERS = {level: number for number, level in VERSE.items()} | {"S1": 26}
 
 
 def fracture_ct(
@@ -75,7 +73,7 @@ def fracture_ct(
     if seed < 0:
         raise InputError(f"seed {seed} is negative; use 0 or more")
     ct, mask = read_volume(ct_path), read_volume(mask_path, allow_constant=True)
-    _check_grid(ct, mask)
+    check_same_grid(ct, mask)
     numbered, levels = _verse(mask, labels)
     name, out = _subject(ct_path, patient_id), absolute(out_dir)
     _check_free(out, name)
@@ -111,22 +109,13 @@ def fracture_ct(
     return made
 
 
-def _check_grid(ct: Volume, mask: Volume) -> None:
-    if ct.array.shape != mask.array.shape or np.abs(ct.affine - mask.affine).max() > 1e-3:
-        raise InputError(f"{mask.stored.path}: mask on another grid than {ct.stored.path}; resample it onto the CT")
-
-
 def _verse(mask: Volume, labels: str) -> tuple[NDArray[np.uint8], dict[str, int]]:
     """Return the mask in VerSe's numbers, and the numbers of its vertebrae by level, from head to foot."""
-    values = np.unique(mask.array)
-    if (values != np.rint(values)).any() or values[0] < 0:
-        raise InputError(f"{mask.stored.path}: holds values that are no labels; give whole numbers from 0, one a level")
-    present = [int(value) for value in values if value]
-    found = choose(present, labels, ANATOMICAL, str(mask.stored.path))
+    found = choose(label_numbers(mask), labels, ANATOMICAL, str(mask.stored.path))
     result = np.zeros(mask.array.shape, np.uint8)
     for level, number in found.items():
-        result[mask.array == number] = _NUMBERS[level]
-    return result, {level: _NUMBERS[level] for level in found if level not in SACRAL}
+        result[mask.array == number] = VERSE_NUMBERS[level]
+    return result, {level: VERSE_NUMBERS[level] for level in found if level not in SACRAL}
 
 
 def _subject(ct_path: str | os.PathLike[str], patient_id: str | None) -> str:
@@ -198,9 +187,5 @@ def _write(
 
 def _append(table: Path, rows: Sequence[Mapping[str, str]]) -> None:
     before = [fields for _, fields in read_table(table, _COLUMNS)] if table.exists() else []
-    columns = list(dict.fromkeys([*_COLUMNS, *(column for fields in before for column in fields)]))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([*before, *rows])
-    write_text(table, buffer.getvalue())
+    columns = dict.fromkeys([*_COLUMNS, *(column for fields in before for column in fields)])
+    write_csv(table, columns, [*before, *rows])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -82,7 +83,7 @@ def break_vertebrae(
         InputError: a vertebra without a body, or whose body cannot lose the height asked for.
     """
     order = sorted(fractures, key=lambda n: float(np.nonzero(labels == n)[2].mean()))
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = voxel_sizes(affine)
     smooth = ndimage.gaussian_filter(ct, _SMOOTH / spacing)
     state = _State(ct, smooth, labels.copy(), affine)
     made = [state.fracture(number, fractures[number], names[number]) for number in order]

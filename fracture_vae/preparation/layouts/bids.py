@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fracture_vae.cohort.naming import file_name, patient_of
 from fracture_vae.cohort.volumes import stem
-from fracture_vae.preparation.scan import Found, Scan, file_name, patient_of
+from fracture_vae.preparation.scan import Found, Scan
 from fracture_vae.preparation.tree import Folder, listed
 
 LOOKED_FOR = "sub-*_ct.nii.gz with *_seg-vert_msk.nii.gz"

@@ -1,16 +1,18 @@
 """TotalSegmentator's output: a CT with a folder of one file a structure, or with one file of numbers."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fracture_vae.cohort.levels import ANATOMICAL
+from fracture_vae.cohort.levels import ANATOMICAL, VERSE_NUMBERS
+from fracture_vae.cohort.naming import file_name, patient_of
 from fracture_vae.cohort.volumes import read_volume, stem
 from fracture_vae.errors import InputError
 from fracture_vae.preparation.layouts.pairs import ct_key, mask_key
-from fracture_vae.preparation.masks import VERSE_NUMBERS, canonical, is_vertebra_mask
-from fracture_vae.preparation.scan import AUTO, Found, Scan, file_name, patient_of
+from fracture_vae.preparation.masks import is_vertebra_mask
+from fracture_vae.preparation.scan import AUTO, Found, Scan
 from fracture_vae.preparation.tree import Folder, listed
 
 LOOKED_FOR = "a CT with segmentations/vertebrae_*.nii.gz or a mask beside it"
@@ -37,17 +39,12 @@ def find(tree: Sequence[Folder]) -> Found:
     for folder in tree:
         if folder.path not in structured and folder.volumes and not taken & set(folder.volumes):
             found += _of_numbers(folder, root)
-    by_ct: dict[Path, list[Scan]] = {}
-    for scan in found.scans:
-        by_ct.setdefault(scan.ct, []).append(scan)
-    doubled = {
-        str(
-            ct
-        ): f"{len(own)} folders of structures ({listed([s.structures[0][1].parent for s in own], root)}); keep one"
-        for ct, own in by_ct.items()
-        if len(own) > 1
-    }
-    single = tuple(own[0] for own in by_ct.values() if len(own) == 1)
+    counts = Counter(scan.ct for scan in found.scans)
+    doubled = {}
+    for ct in (ct for ct, count in counts.items() if count > 1):
+        folders = [scan.structures[0][1].parent for scan in found.scans if scan.ct == ct]
+        doubled[str(ct)] = f"{len(folders)} folders of structures ({listed(folders, root)}); keep one"
+    single = tuple(scan for scan in found.scans if counts[scan.ct] == 1)
     return replace(found, scans=single, failed={**found.failed, **doubled})
 
 
@@ -58,17 +55,12 @@ def structure_files(folder: Folder) -> tuple[tuple[str, Path], ...]:
         match = _STRUCTURE.fullmatch(path.name)
         level = match.group(1) if match else ""
         if path.name.startswith("vertebrae_") or level == "sacrum":
-            known = next((name for name in ANATOMICAL if name.lower() == level.lower()), None)
-            if known is not None and canonical(known) in VERSE_NUMBERS:
+            known = next((name for name in VERSE_NUMBERS if name.lower() == level.lower()), None)
+            if known is not None:
                 found[known] = path
     if not any(path.name.startswith("vertebrae_") for path in found.values()):
         return ()
     return tuple((level, found[level]) for level in ANATOMICAL if level in found)
-
-
-def _several_folders(scans: Sequence[Scan], root: Path) -> str:
-    folders = [scan.structures[0][1].parent for scan in scans]
-    return f"{len(folders)} folders of structures ({listed(folders, root)}); keep one"
 
 
 def _of_structures(

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fracture_vae.cohort.naming import file_name
 from fracture_vae.cohort.volumes import read_stored
 from fracture_vae.errors import InputError
 from fracture_vae.preparation.dicom import Series, find_series, is_dicom
 from fracture_vae.preparation.layouts.cases import structure_files
 from fracture_vae.preparation.layouts.pairs import MASK_FOLDERS, mask_key
-from fracture_vae.preparation.scan import Found, Scan, file_name
+from fracture_vae.preparation.scan import Found, Scan
 from fracture_vae.preparation.tree import Folder, listed
 
 LOOKED_FOR = "folders of DICOM slices with a NIfTI mask inside, beside or in mask/"

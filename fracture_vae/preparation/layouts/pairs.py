@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from fracture_vae.cohort.naming import file_name, patient_of
 from fracture_vae.cohort.volumes import stem
-from fracture_vae.preparation.scan import Found, Scan, file_name, patient_of
+from fracture_vae.preparation.scan import Found, Scan
 from fracture_vae.preparation.tree import Folder, listed
 
 LOOKED_FOR = "ct/ or images/ beside mask/, masks/, labels/ or segmentations/"
