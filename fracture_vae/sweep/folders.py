@@ -1,5 +1,6 @@
 """The run folders of a sweep: found again by a digest of the settings they were trained with."""
 
+import copy
 import hashlib
 import json
 import re
@@ -8,16 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from monai.bundle import ReferenceResolver
+from monai.bundle import ConfigParser, ReferenceResolver
 
 from fracture_vae.files import read_json, write_text
 from fracture_vae.jobs import finished
+from fracture_vae.report.sweep.figures import read_metrics
 from fracture_vae.training.checkpoints import FOLDER, LAST
 from fracture_vae.training.run_folder import new_run
 
 MARK = "sweep_run.json"
 """In a run folder of a sweep, from before the run starts: its digest and the values swept."""
 _LONGEST_NAME = 100
+_EPOCHS = "train#trainer#max_epochs"
 
 
 class Place(NamedTuple):
@@ -47,16 +50,17 @@ class Folders:
         folder = self._known.get(digest)
         return folder if folder is not None and finished(folder) else None
 
-    def place(self, digest: str, values: Mapping[str, Any]) -> Place:
-        """Return where the run with these settings is to be trained.
+    def place(self, digest: str, values: Mapping[str, Any], epochs: int | None) -> Place:
+        """Return where the run with these settings, and so many ``epochs``, is to be trained.
 
-        One that died goes on from its last checkpoint; one that left none begins anew in its old folder, emptied.
+        One that died goes on from its last checkpoint. One that left none, or died after its last epoch, with nothing
+        to go on to, begins anew in its old folder, emptied.
 
         Raises:
             InputError: when the sweep's folder cannot hold folders.
         """
         folder = self._known.get(digest)
-        if folder is not None and (folder / FOLDER / LAST).is_file():
+        if folder is not None and (folder / FOLDER / LAST).is_file() and not _trained(folder, epochs):
             for left in folder.rglob(".writing-*"):  # by a process that was killed
                 shutil.rmtree(left)
             return Place(folder, goes_on=True)
@@ -68,6 +72,21 @@ class Folders:
         write_text(folder / MARK, json.dumps({"digest": digest, "values": dict(values)}, indent=2) + "\n")
         self._known[digest] = folder
         return Place(folder, goes_on=False)
+
+
+def _trained(folder: Path, epochs: int | None) -> bool:
+    return epochs is not None and len(read_metrics(folder)) >= epochs
+
+
+def epochs_asked(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> int | None:
+    """Return how many epochs a run is to train at most, or None where its config does not say."""
+    parser = ConfigParser(copy.deepcopy(dict(config)))
+    parser.update(dict(overrides))
+    try:
+        epochs = parser.get_parsed_content(_EPOCHS)
+    except Exception:  # the run itself says what is wrong with it
+        return None
+    return epochs if isinstance(epochs, int) else None
 
 
 def digest_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:

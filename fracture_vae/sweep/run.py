@@ -15,7 +15,7 @@ from fracture_vae.files import replacing, require_folder, write_text
 from fracture_vae.report.sweep.figures import Row, read_row
 from fracture_vae.report.sweep.plot import trade_off
 from fracture_vae.report.sweep.table import csv_text, markdown
-from fracture_vae.sweep.folders import Folders, digest_of, short_names, told
+from fracture_vae.sweep.folders import Folders, digest_of, epochs_asked, short_names, told
 from fracture_vae.sweep.plan import Sweep, read_sweep
 from fracture_vae.sweep.source import Grid, Point, Source
 from fracture_vae.sweep.study import Study, require_optuna
@@ -42,7 +42,7 @@ class Swept:
         if not self.rows:
             return f"no run of {self.out} is whole"
         picture = f", {PICTURE}" if self.drawn else " (no picture: it takes two runs with a KL divergence)"
-        return f"{self.table}\n{len(self.rows)} runs in {self.out}: {TABLE}, {PAGE}{picture}"
+        return f"{self.table}\n{_counted(len(self.rows))} in {self.out}: {TABLE}, {PAGE}{picture}"
 
     def raise_failures(self) -> None:
         """Raise `PartialFailure` where a run failed."""
@@ -125,7 +125,7 @@ class _Conductor:
                     self._end(ended.key, ended.failure)
                 self._prune()
         except KeyboardInterrupt:
-            self.bar.write(f"stopping {len(self.active)} runs; the same command goes on with them", file=sys.stderr)
+            self.bar.write(f"stopping {_counted(len(self.active))}; the same command goes on there", file=sys.stderr)
             raise
 
     def _begin(self, point: Point) -> None:
@@ -137,7 +137,7 @@ class _Conductor:
         elif digest in self.active:
             self.active[digest].points.append(point)
         else:
-            place = self.folders.place(digest, point.values)
+            place = self.folders.place(digest, point.values, epochs_asked(self.config, overrides))
             self.active[digest] = _Active(place.folder, [point])
             self.workers.start(digest, self._job(overrides, place.folder, place.goes_on))
 
@@ -201,7 +201,7 @@ def _compare(sweep: Sweep, out: Path, runs: list[tuple[Mapping[str, Any], Path]]
         return Swept(out, (), "", drawn=False, failed=failed)
     names = short_names(sweep.keys)
     table = markdown(rows, names)
-    title = f"{sweep.file.stem}: {len(rows)} runs of {sweep.bundle.resolve().name}"
+    title = f"{sweep.file.stem}: {_counted(len(rows))} of {sweep.bundle.resolve().name}"
     write_text(out / TABLE, csv_text(rows))
     figure = trade_off(rows, names, title)
     if figure is not None:
@@ -214,8 +214,12 @@ def _compare(sweep: Sweep, out: Path, runs: list[tuple[Mapping[str, Any], Path]]
 def _page(sweep: Sweep, title: str, table: str, *, drawn: bool) -> str:
     fixed = ", ".join(f"`{key}` {value}" for key, value in sweep.settings.items()) or "the bundle's own settings"
     explained = (
-        "recon, kl and total are the last validation's means per image (nats, of a VAE); elbo is −(recon + kl), whatever"
-        " the KL term's weight in total; seconds are the whole run's."
+        "recon, kl and total are the last validation's means per image (nats, of a VAE); elbo is −(recon + kl),"
+        " whatever the KL term's weight in total; seconds are the whole run's."
     )
     picture = f"\n![Reconstruction against KL divergence]({PICTURE})\n" if drawn else ""
     return f"# {title}\n\nFixed: {fixed}.\n\n{table}\n{explained}\n{picture}"
+
+
+def _counted(runs: int) -> str:
+    return "1 run" if runs == 1 else f"{runs} runs"

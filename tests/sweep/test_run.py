@@ -182,7 +182,7 @@ def test_a_stopped_sweep_leaves_no_worker_and_nothing_half_written(tmp_path: Pat
     assert [load(run / "last.pt")["epoch"] > 0 for run in runs] == [True, True]
     if how == signal.SIGINT:
         assert sweep.returncode == 130
-        assert "stopping 2 runs; the same command goes on with them" in said
+        assert "stopping 2 runs; the same command goes on there" in said
         assert said.rstrip().splitlines()[-1].startswith("Error: interrupted; what is written is whole: call it again")
         assert "Traceback" not in said
 
@@ -202,7 +202,7 @@ def test_a_run_that_fails_is_told_in_a_line_and_the_others_are_whole(cli: Callab
     assert errors[0].startswith("Error: latent=0: latent")
     assert errors[0].endswith("1 other case(s) written")
     assert [row["latent"] for row in table(tmp_path / "out")] == ["2"]
-    assert "1 runs in" in result.stdout
+    assert "1 run in" in result.stdout
 
 
 def test_two_sweeps_do_not_work_in_one_folder(tmp_path: Path) -> None:
