@@ -1,9 +1,12 @@
 """Processes that train runs side by side, and what each of them may use of the machine."""
 
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
-from multiprocessing import connection, get_context
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import connection, forkserver, get_context
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -149,4 +152,18 @@ def _context() -> BaseContext:
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
+    with _no_interrupts():  # which the server inherits, and the workers from it: Ctrl-C is for this process
+        forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only that one may choose
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

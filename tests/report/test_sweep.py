@@ -34,10 +34,13 @@ def test_the_picture_has_a_point_a_run_coloured_by_weight_with_a_marker_a_size()
     )
     assert bar.get_ylabel() == "KL weight (beta)"
     two, sixteen = axes.collections
-    assert (two.get_label(), sixteen.get_label()) == ("latent 2", "latent 16")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "latent 2", "latent 16", "recon + KL = 110.0, the best here",
+    ]  # fmt: skip
     assert np.asarray(two.get_offsets()).tolist() == [[9.0, 130.0], [3.0, 170.0]]
     assert np.asarray(sixteen.get_array()).tolist() == [0.1, 4.0]
     assert isinstance(two.norm, LogNorm)
+    assert [text.get_text() for text in bar.get_yticklabels()] == ["0.1", "4"]
     assert two.get_paths()[0].vertices.shape != sixteen.get_paths()[0].vertices.shape, "another marker"
     dotted = axes.lines[-1]
     assert np.asarray(dotted.get_xdata()) + np.asarray(dotted.get_ydata()) == pytest.approx([110.0, 110.0])

@@ -36,18 +36,28 @@ def trade_off(rows: Sequence[Row], names: Mapping[str, str], title: str) -> Figu
     points = None
     for (label, group), symbol in zip(groups.items(), MARKERS, strict=False):
         x, y = ([row.figures[name] for row in group] for name in ("kl", "recon"))
-        if colour is None:
-            axes.scatter(x, y, marker=symbol, s=55, color="C0", edgecolors="black", linewidths=0.5, label=label)
-            continue
-        weights = [float(row.values[colour]) for row in group]
+        axes.plot([], [], symbol, color="white", markeredgecolor="black", label=label)  # colour is the weight's alone
+        weights = [0.0 if colour is None else float(row.values[colour]) for row in group]
         order = np.argsort(weights, kind="stable")
-        axes.plot(np.array(x)[order], np.array(y)[order], color="0.75", linewidth=1, zorder=1)
+        axes.plot(np.array(x)[order], np.array(y)[order], color="0.75", linewidth=1 if colour else 0, zorder=1)
         points = axes.scatter(
-            x, y, c=weights, norm=norm, cmap="viridis", marker=symbol, s=55, edgecolors="black", linewidths=0.5,
-            label=label, zorder=2,
-        )  # fmt: skip
+            x,
+            y,
+            c=weights,
+            norm=norm,
+            cmap="viridis",
+            marker=symbol,
+            s=55,
+            edgecolors="black",
+            linewidths=0.5,
+            zorder=2,
+        )
     if points is not None and colour is not None:
-        figure.colorbar(points, ax=axes, label=_weight_label(names[colour]))
+        bar = figure.colorbar(points, ax=axes, label=_weight_label(names[colour]))
+        weights = sorted({float(row.values[colour]) for row in shown})
+        if len(weights) <= len(MARKERS):
+            bar.set_ticks(weights, labels=[f"{weight:.6g}" for weight in weights])
+            bar.minorticks_off()
     _equal_sum(axes, min(row.figures["recon"] + row.figures["kl"] for row in shown))
     axes.set_xlabel("KL divergence (nats per image)")
     axes.set_ylabel("reconstruction (nats per image)")

@@ -32,31 +32,20 @@ def markdown(rows: Sequence[Row], names: Mapping[str, str]) -> str:
     """Return the table in markdown, its columns aligned so that it reads in a terminal; ``names`` are the keys' own."""
     keys, figures = columns(rows)
     head = [*(names[key] for key in keys), *figures, "run"]
-    body = [
-        [
-            *(_plain(row.values.get(key), 6) for key in keys),
-            *(_number(row.figures.get(name)) for name in figures),
-            row.run,
-        ]
-        for row in rows
-    ]
+    swept = [[_plain(row.values.get(key), 6) for row in rows] for key in keys]
+    reached = [_rounded([row.figures.get(name) for row in rows]) for name in figures]
+    body = zip(*swept, *reached, [row.run for row in rows], strict=True)
     cells = [[text.replace("|", "\\|") for text in line] for line in (head, *body)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "| "
-        + " | ".join(
-            _aligned(text, width, last=i == len(line) - 1)
-            for i, (text, width) in enumerate(zip(line, widths, strict=True))
-        )
-        + " |"
-        for line in cells
-    ]
+    lines = ["| " + " | ".join(_aligned(line, widths)) + " |" for line in cells]
     rule = "| " + " | ".join("-" * (w - 1) + ":" for w in widths[:-1]) + " | " + "-" * widths[-1] + " |"
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
 
 
-def _aligned(text: str, width: int, *, last: bool) -> str:
-    return text.ljust(width) if last else text.rjust(width)
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return a line's cells padded to their columns: numbers to the right, the run's folder to the left."""
+    *numbers, run = line
+    return [*(text.rjust(width) for text, width in zip(numbers, widths, strict=False)), run.ljust(widths[-1])]
 
 
 def _plain(value: Any, digits: int = 17) -> str:
@@ -65,7 +54,9 @@ def _plain(value: Any, digits: int = 17) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4g}"
+def _rounded(column: Sequence[float | None]) -> list[str]:
+    """Return a column's numbers as text, all with as many decimals: none of counts, two where some reach 10."""
+    values = [value for value in column if value is not None]
+    whole = all(float(value).is_integer() for value in values)
+    decimals = 0 if whole else 2 if max(map(abs, values)) >= 10 else 4
+    return ["" if value is None else f"{value:.{decimals}f}" for value in column]
