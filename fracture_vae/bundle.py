@@ -132,19 +132,24 @@ def resolved_config() -> dict[str, Any]:
     return config
 
 
-def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any], where: str = "override --") -> None:
     """Require that every override names a key that ``config`` has, and is of the kind of its value there.
 
     None and expressions may stand for anything, and may be replaced by anything; a switch may be ``auto`` as well.
+
+    Args:
+        config: of the bundle.
+        overrides: ids of the config and their values.
+        where: what a message names an override by, put before its id.
 
     Raises:
         InputError: for the first that does not, with the nearest key or the value it has.
     """
     for override, value in overrides.items():
-        own = _value(config, override)
+        own = value_at(config, override, where)
         kind = _kind(own)
         if kind is not None and value is not None and not _is_expression(value) and not kind.holds(value):
-            raise InputError(f"override --{override}: {value!r} is not {kind.name}; the config has {_brief(own)}")
+            raise InputError(f"{where}{override}: {value!r} is not {kind.name}; the config has {_brief(own)}")
 
 
 class _Kind(NamedTuple):
@@ -190,8 +195,12 @@ def _brief(value: Any) -> str:
     return textwrap.shorten(json.dumps(value, default=str), 60, placeholder=" …")
 
 
-def _value(config: Any, override: str) -> Any:
-    """Return what the config has at the id an override names."""
+def value_at(config: Any, override: str, where: str = "override --") -> Any:
+    """Return what the config has at the id an override names.
+
+    Raises:
+        InputError: when it has nothing there, beginning with ``where`` and naming the nearest key.
+    """
     keys = ReferenceResolver.split_id(override)
     for depth, key in enumerate(keys):
         if isinstance(config, Mapping):
@@ -203,7 +212,7 @@ def _value(config: Any, override: str) -> Any:
         if key not in known:
             parents = keys[:depth]
             hint = nearest("#".join(keys[: depth + 1]), ["#".join([*parents, name]) for name in known])
-            raise InputError(f"override --{override}: the config has no key '{'#'.join(keys[: depth + 1])}'{hint}")
+            raise InputError(f"{where}{override}: the config has no key '{'#'.join(keys[: depth + 1])}'{hint}")
         config = config[key] if isinstance(config, Mapping) else config[int(key)]
     return config
 
@@ -234,7 +243,7 @@ def settings_at_fault(error: BaseException, config: Mapping[str, Any], overrides
 
 def _references(config: Mapping[str, Any], part: str) -> set[str]:
     try:
-        content = _value(config, part)
+        content = value_at(config, part)
     except InputError:
         return set()
     texts = _texts(content)

@@ -33,7 +33,7 @@ def train_bundle(bundle: Path, fold: str | None, overlays: Sequence[Path], overr
     Raises:
         InputError: for anything wrong with what was given, before training starts.
     """
-    configs = [_config(bundle, "train.json"), *overlays]
+    configs = [training_config(bundle), *overlays]
     config = bundles.load(configs)
     bundles.check_overrides(config, overrides)
     if "fold" in overrides:
@@ -75,13 +75,13 @@ def resume_run(run: Path, overrides: Mapping[str, Any]) -> None:
         cohort = bundles.load([folds[0]])["cohort"]
         for number in _folds(cohort):
             folder = run / f"fold_{number}"
-            if _finished(folder) and not overrides:
+            if finished(folder) and not overrides:
                 logger.info("fold %d is done: %s", number, folder)
                 continue
             own = folder / RESOLVED_CONFIG
             _go_on(own if own.is_file() else folds[0], folder, {**overrides, "fold": number})
     elif (run / RESOLVED_CONFIG).is_file():
-        if _finished(run) and not overrides:
+        if finished(run) and not overrides:
             raise InputError(f"resume {run}: it is done; to train on, raise max_epochs or patience with --set")
         _go_on(run / RESOLVED_CONFIG, run, overrides)
     else:
@@ -199,6 +199,15 @@ def variant_config(bundle: Path, name: str) -> Path:
     return bundle / "configs" / VARIANTS / f"{name}.json"
 
 
+def training_config(bundle: Path) -> Path:
+    """Return the config that trains ``bundle``.
+
+    Raises:
+        InputError: when the folder is no bundle.
+    """
+    return _config(bundle, "train.json")
+
+
 def _config(bundle: Path, name: str) -> Path:
     path = bundle / "configs" / name
     if not path.is_file():
@@ -206,6 +215,7 @@ def _config(bundle: Path, name: str) -> Path:
     return path
 
 
-def _finished(run: Path) -> bool:
+def finished(run: Path) -> bool:
+    """Return whether the run in the folder ``run`` came to its end."""
     meta = run / META_FILE
     return meta.is_file() and "finished" in read_json(meta)

@@ -35,6 +35,7 @@ from tests.bad_inputs import (
     volume,
 )
 from tests.bad_study_rows import STUDY_ROWS
+from tests.bad_sweep_rows import SWEEP_ROWS
 
 TRAIN = "train {bundle} --cohort cohort.csv --project-dir runs {tiny}"
 TRAIN_GOOD = "train {bundle} --cohort {cohort} --project-dir runs {tiny}"
@@ -241,4 +242,11 @@ def _set(verb: str, command: str, settings: dict[str, Any]) -> list[Bad]:
     return [Bad(f"{verb} --set {key}", nothing, f"{command} --set '{key}'", (says,)) for key, says in settings.items()]
 
 
-BATTERY = [*ROWS, *IMAGE_ROWS, *STUDY_ROWS, *_set("train", TRAIN_GOOD, SETTINGS), *_set("infer", INFER_GOOD, INFERENCE)]
+BATTERY = [
+    *ROWS,
+    *IMAGE_ROWS,
+    *STUDY_ROWS,
+    *SWEEP_ROWS,
+    *_set("train", TRAIN_GOOD, SETTINGS),
+    *_set("infer", INFER_GOOD, INFERENCE),
+]

@@ -30,6 +30,7 @@ COMMANDS = [
     ["train"],
     ["infer"],
     ["sheet"],
+    ["sweep"],
     ["plugins"],
 ]
 

@@ -15,6 +15,7 @@ FLOORS = (
     {"evaluation", "report"},
     {"bundle"},
     {"jobs"},
+    {"sweep"},
     {"cli"},
 )
 """From the ground up. Rooms of one floor do not know each other."""

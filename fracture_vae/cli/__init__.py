@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fracture_vae import __version__
-from fracture_vae.cli import cohort, images, models, phantom, plugins, scans
+from fracture_vae.cli import cohort, images, models, phantom, plugins, scans, sweep
 
 if TYPE_CHECKING:
     from fracture_vae.errors import InputError
@@ -73,6 +73,7 @@ for command in (
     models.train,
     models.infer,
     models.sheet,
+    sweep.sweep,
     plugins.plugins,
 ):
     main.add_command(command)
