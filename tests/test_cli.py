@@ -29,6 +29,7 @@ COMMANDS = [
     ["train"],
     ["infer"],
     ["sheet"],
+    ["gallery"],
     ["plugins"],
 ]
 
