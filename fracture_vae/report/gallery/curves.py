@@ -25,14 +25,18 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 22
 Points = Sequence[tuple[int, float]]
 
 
-def charts(run: Run) -> list[str]:
-    """Return a figure for each metric in ``CURVES`` that the run has."""
-    found = []
+def curves(run: Run) -> str:
+    """Return a chart for each metric in ``CURVES`` that the run has; what stays the same is said in a line."""
+    drawn, constant = [], []
     for metric, title in CURVES.items():
-        series = {split: _points(run, f"{split}/{metric}") for split in SPLITS}
-        if any(series.values()):
-            found.append(chart(title, {split: points for split, points in series.items() if points}))
-    return found
+        series = {split: points for split in SPLITS if (points := _points(run, f"{split}/{metric}"))}
+        heights = {value for points in series.values() for _, value in points}
+        if len(heights) == 1:
+            constant.append(f"{title} {heights.pop():.4g}")
+        elif heights:
+            drawn.append(chart(title, series))
+    told = f'<p class="quiet">In all epochs: {text(", ".join(constant))}.</p>' if constant else ""
+    return f'<div class="row">{"".join(drawn)}</div>{told}' if drawn else told
 
 
 def _points(run: Run, column: str) -> Points:
@@ -60,22 +64,22 @@ def chart(title: str, series: Mapping[str, Points]) -> str:
             drawn.append(f'<circle class="{split}" cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3"/>')
     axis = (
         f'<path class="axis" d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}"/>'
-        + "".join(_label(_LEFT - 5, up(value) + 4, f"{value:.3g}", "end") for value in dict.fromkeys((low, high)))
-        + "".join(_label(across(epoch), _HEIGHT - 6, str(epoch), "middle") for epoch in dict.fromkeys((first, last)))
-        + _label((_LEFT + _WIDTH) / 2, _HEIGHT - 6, "epoch", "middle")
+        + "".join(_label(_LEFT - 5, up(value) + 4, _short(value), "end") for value in dict.fromkeys((low, high)))
+        + _label((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, "epoch" if last > first else f"epoch {first}", "middle")
+        + "".join(_label(across(epoch), _HEIGHT - 6, str(epoch), "middle") for epoch in (first, last) if last > first)
     )
-    ends = "; ".join(
-        f"{SPLITS[split]} {points[-1][1]:.4g} at epoch {points[-1][0]}" for split, points in series.items()
-    )
+    ends = {split: f"{SPLITS[split]} {points[-1][1]:.4g} at epoch {points[-1][0]}" for split, points in series.items()}
+    spoken = text(f"{title} by epoch: {'; '.join(ends.values())}")
+    shown = ", ".join(f'<b class="{split}">{end}</b>' for split, end in ends.items())
     known = {
         "across": [first, last, _LEFT, _WIDTH - _RIGHT],
-        "series": [{"name": SPLITS[split], "points": points} for split, points in series.items()],
+        "series": [{"split": split, "name": SPLITS[split], "points": points} for split, points in series.items()],
     }
     return (
         f'<figure class="chart">\n<figcaption>{text(title)}</figcaption>\n'
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" tabindex="0" data-curve="{text(values(known))}"'
-        f' aria-label="{text(title)} by epoch: {text(ends)}">'
-        f'{axis}{"".join(drawn)}<path class="mark" d=""/></svg>\n<output>{text(ends)}</output>\n</figure>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" tabindex="0" aria-label="{spoken}" '
+        f'data-curve="{text(values(known))}">{axis}{"".join(drawn)}<path class="mark" d=""/></svg>\n'
+        f"<output>{shown}</output>\n</figure>\n"
     )
 
 
@@ -84,6 +88,10 @@ def _scale(low: float, high: float, start: float, stop: float) -> Callable[[floa
     if high == low:
         return lambda _: (start + stop) / 2
     return lambda value: start + (value - low) / (high - low) * (stop - start)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
 
 def _label(x: float, y: float, words: str, align: str) -> str:

@@ -63,10 +63,12 @@ def _words(plane: Plane) -> str:
     held = f"; the other {rest} are held at their mean over the images" if rest > 1 else ""
     held = "; the third is held at its mean over the images" if rest == 1 else held
     dots = "the codes" if plane.measure.endswith("code") else "the posterior means"
+    model = "of the best model" + (f" (epoch {plane.epoch})" if plane.epoch else "")
     return (
-        f"{which}{held}. Dots are {dots} of the first {len(plane.points)} validation images. The image at the pointer "
-        f"is blended from the nearest four of {plane.cells} × {plane.cells} images that the decoder made beforehand; "
-        f"midway between them it is off the decoder's own by {plane.blending:.3f} on average, of a range of 1."
+        f"{which}{held}. Dots are {dots} of the first {len(plane.points)} validation images, {model}. The image at the "
+        f"pointer is blended from the nearest four of {plane.cells} × {plane.cells} images that its decoder made "
+        f"beforehand; midway between them a pixel is off the decoder's own by {plane.blending[0]:.2g} on average and "
+        f"by {plane.blending[1]:.2g} at most, of a range of 1."
     )
 
 

@@ -10,7 +10,7 @@ function sortBy(head) {
   for (const other of head.parentElement.children) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", falling ? "descending" : "ascending");
   const body = head.closest("table").tBodies[0];
-  const missing = (cell) => cell.textContent === "–" || (!("value" in cell.dataset) && cell.textContent === "nan");
+  const missing = (cell) => cell.textContent === "–" || (cell.classList.contains("number") && !("value" in cell.dataset));
   const compare = (one, other) =>
     "value" in one.dataset && "value" in other.dataset
       ? Number(one.dataset.value) - Number(other.dataset.value)
@@ -30,16 +30,21 @@ function showValues(svg) {
   const { across: [first, last, left, right], series } = JSON.parse(svg.dataset.curve);
   const output = svg.parentElement.querySelector("output");
   const mark = svg.querySelector(".mark");
-  const rest = output.textContent;
+  const rest = [...output.childNodes];
   const epochs = [...new Set(series.flatMap(({ points }) => points.map(([epoch]) => epoch)))].sort((a, b) => a - b);
   const place = (epoch) => (last > first ? left + ((epoch - first) / (last - first)) * (right - left) : (left + right) / 2);
   let shown = epochs.length;
   const show = (index) => {
     shown = Math.max(0, Math.min(epochs.length - 1, index));
     const epoch = epochs[shown];
-    const values = series.flatMap(({ name, points }) =>
-      points.filter(([own]) => own === epoch).map(([, value]) => `${name} ${Number(value.toPrecision(4))}`));
-    output.textContent = `epoch ${epoch}: ${values.join(", ")}`;
+    const values = series.flatMap(({ split, name, points }) =>
+      points.filter(([own]) => own === epoch).map(([, value]) => {
+        const word = document.createElement("b");
+        word.className = split;
+        word.textContent = `${name} ${Number(value.toPrecision(4))}`;
+        return [", ", word];
+      }).flat());
+    output.replaceChildren(`epoch ${epoch}: `, ...values.slice(1));
     mark.setAttribute("d", `M${place(epoch)} 8V148`);
   };
   svg.addEventListener("pointermove", (event) => {
@@ -49,7 +54,7 @@ function showValues(svg) {
     show(away.indexOf(Math.min(...away)));
   });
   svg.addEventListener("pointerleave", () => {
-    output.textContent = rest;
+    output.replaceChildren(...rest);
     mark.setAttribute("d", "");
   });
   svg.addEventListener("keydown", (event) => {

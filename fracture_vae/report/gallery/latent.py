@@ -27,7 +27,7 @@ SHOWN = 2000
 """Validation images whose place is shown, at most: the first."""
 LARGEST_CELL = 64
 """Pixels along the longer side of a decoded image; larger ones are made smaller."""
-_FEWEST_CELLS, _MOST_CELLS = 8, 32
+_FEWEST_CELLS, _MOST_CELLS = 8, 24
 _PRIOR_SHOWN = 2.5  # standard deviations of N(0, 1) that a VAE's plane shows at least
 
 OpenStudy = Callable[[str, str], Study]
@@ -47,8 +47,9 @@ class Plane(NamedTuple):
         cells: along each side of the grid.
         size: (height, width) of a cell.
         sprite: the decoded cells as one picture, PNG; rows from the top, that is from ``high`` of the second dimension.
-        blending: how far the blend of four cells is from the decoder's own image midway between them: mean over
-            pixels and midpoints, of a range of 1.
+        blending: how far the blend of four cells is from the decoder's own image midway between them, of a range of
+            1: mean over pixels and midpoints, and of the worst pixel of all.
+        epoch: after which the model was saved, where it is known.
     """
 
     dims: tuple[int, int]
@@ -62,7 +63,8 @@ class Plane(NamedTuple):
     cells: int
     size: tuple[int, int]
     sprite: bytes
-    blending: float
+    blending: tuple[float, float]
+    epoch: int | None
 
 
 class _Codes(NamedTuple):
@@ -82,12 +84,12 @@ def decoded_plane(run: Run, open_study: OpenStudy, pixels: int) -> Plane:
     Args:
         run: a run of an autoencoder or a VAE of images that kept its weights.
         open_study: gives the data set by name and folder.
-        pixels: the sprite has about so many, as far as 8 to 32 cells a side allow.
+        pixels: the sprite has about so many, as far as 8 to 24 cells a side allow.
 
     Raises:
         InputError: where there is nothing to explore; the message is a phrase for the page.
     """
-    network = _network(run)
+    network, epoch = _network(run)
     images, labels = _images(run, open_study, network.config.shape)
     codes = _codes(network, images)
     dims = codes.use.topk(2).indices.sort().values
@@ -99,8 +101,9 @@ def decoded_plane(run: Run, open_study: OpenStudy, pixels: int) -> Plane:
     x, y = (low[axis] + steps * (high[axis] - low[axis]) for axis in (0, 1))
     made, between = (_decoded(network, codes.z.mean(0), dims, x[start::2], y[start::2]) for start in (0, 1))
     made = _smaller(made, LARGEST_CELL)
-    blend = made.unflatten(0, (cells, cells))
-    blend = (blend[1:, 1:] + blend[1:, :-1] + blend[:-1, 1:] + blend[:-1, :-1]).flatten(0, 1) / 4
+    corners = made.unflatten(0, (cells, cells))
+    blend = (corners[1:, 1:] + corners[1:, :-1] + corners[:-1, 1:] + corners[:-1, :-1]).flatten(0, 1) / 4
+    away = (blend - _smaller(between, LARGEST_CELL)).abs()
     use = codes.use[dims]
     return Plane(
         dims=(int(dims[0]), int(dims[1])),
@@ -114,11 +117,13 @@ def decoded_plane(run: Run, open_study: OpenStudy, pixels: int) -> Plane:
         cells=cells,
         size=(made.shape[2], made.shape[3]),
         sprite=_png(made, cells),
-        blending=float((blend - _smaller(between, LARGEST_CELL)).abs().mean()),
+        blending=(float(away.mean()), float(away.max())),
+        epoch=epoch,
     )
 
 
-def _network(run: Run) -> VAE | Autoencoder:
+def _network(run: Run) -> tuple[VAE | Autoencoder, int | None]:
+    """Return a run's best model and after which epoch it was saved."""
     try:
         model = find_models(run.folder)[0]
     except InputError as error:
@@ -137,7 +142,7 @@ def _network(run: Run) -> VAE | Autoencoder:
         raise InputError("its samples are vectors, not images")
     if network.config.latent < 2:
         raise InputError("its latent space has one dimension")
-    return network
+    return network, model.about.epoch
 
 
 def _images(run: Run, open_study: OpenStudy, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -150,12 +155,13 @@ def _images(run: Run, open_study: OpenStudy, shape: tuple[int, ...]) -> tuple[Te
         folder = str(images_folder())
     try:
         study = open_study(name, folder)
-        chosen = {key: config.get(key) for key in ("normal", "binarize", "limit")}
-        dataset = ImageDataset(study.validate, **chosen)
-    except (InputError, TypeError) as error:
+        dataset = ImageDataset(
+            study.validate, config.get("normal"), binarize=bool(config.get("binarize")), limit=config.get("limit")
+        )
+    except (ValueError, TypeError) as error:  # InputError, or a record that holds other kinds of values
         raise InputError("its images can't be read here") from error
     if study.sha256 != record.get("sha256") or dataset.size != tuple(shape):
-        raise InputError(f"the images it was trained on ({record.get('name')}) are not at hand here")
+        raise InputError(f"its images ({record.get('name')}) are not at hand; fracture-vae data fetches public ones")
     batch = dataset.batch(range(min(SHOWN, len(dataset))))
     return batch["image"], batch["label"]
 

@@ -15,14 +15,14 @@ METRICS = {
     "val/total_loss": "total",
     "val/active_units": "active units",
 }
-"""Metrics of the validation that have a column wherever a run has them; others have one where they differ."""
+"""Metrics of the validation that have a column wherever a run has them; others have one where any is not 0."""
 
 
 class _Column(NamedTuple):
     title: str
     cells: list[Any]
     """A number, text, or None, by run."""
-    kind: str
+    kind: str = "number"
 
 
 def overview(runs: Sequence[Run]) -> str:
@@ -46,29 +46,25 @@ which the runs differ.</p>"""
 
 
 def _columns(runs: Sequence[Run]) -> list[_Column]:
-    """Return the table's columns: what a run is, how it went, and the settings in which the runs differ."""
+    """Return the table's columns: what a run is, how it went, the settings in which the runs differ, and the rest."""
     seconds = [[row["seconds"] for row in run.rows if "seconds" in row] for run in runs]
-    columns = [
-        _Column("run", [run.name for run in runs], "name"),
-        _Column("state", [run.state for run in runs], "word"),
-        *_metrics(runs),
-        _Column("epochs", [run.epochs for run in runs], "number"),
-        _Column("seconds", [sum(own) if own else None for own in seconds], "number"),
-        _Column("seconds an epoch", [median(own) if own else None for own in seconds], "number"),
-    ]
     settings = [run.settings for run in runs]
-    return columns + [
-        _Column(key.replace("_", " "), [_setting(own.get(key)) for own in settings], "setting")
-        for key in differing(runs)
+    measured = dict.fromkeys(name for run in runs for row in run.rows for name in row if name.startswith("val/"))
+    others = [name for name in measured if name not in METRICS and any(run.last(name) for run in runs)]
+    return [
+        _Column("run", [run.name for run in runs], "name"),
+        _Column("state", [run.state for run in runs], "state"),
+        *(_Column(title, [run.last(name) for run in runs]) for name, title in METRICS.items() if name in measured),
+        _Column("epochs", [run.epochs for run in runs]),
+        _Column("seconds", [sum(own) if own else None for own in seconds]),
+        _Column("seconds an epoch", [median(own) if own else None for own in seconds]),
+        *(_Column(_words(key), [_setting(own.get(key)) for own in settings], "setting") for key in differing(runs)),
+        *(_Column(_words(name[4:].removesuffix("_loss")), [run.last(name) for run in runs]) for name in others),
     ]
 
 
-def _metrics(runs: Sequence[Run]) -> list[_Column]:
-    measured = dict.fromkeys(name for run in runs for row in run.rows for name in row if name.startswith("val/"))
-    known = [name for name in METRICS if name in measured]
-    others = [name for name in measured if name not in known and len({run.last(name) for run in runs}) > 1]
-    titles = {name: name[4:].removesuffix("_loss").replace("_", " ") for name in others} | METRICS
-    return [_Column(titles[name], [run.last(name) for run in runs], "number") for name in (*known, *others)]
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _setting(value: Any) -> Any:
@@ -86,7 +82,8 @@ def _cell(column: _Column, row: int) -> str:
         return f'<td class="{column.kind}"{sortable}>{_figure(value)}</td>'
     if column.kind == "name":
         return f'<th scope="row" class="name"><a href="#run-{row + 1}">{text(value, 200)}</a></th>'
-    return f'<td class="{column.kind}">{text(value, 60)}</td>'
+    kind = value if column.kind == "state" else column.kind
+    return f'<td class="{kind}">{text(value, 60)}</td>'
 
 
 def _figure(value: float) -> str:

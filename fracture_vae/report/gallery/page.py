@@ -15,7 +15,7 @@ from fracture_vae import __version__
 from fracture_vae.errors import InputError
 from fracture_vae.files import require_folder, write_text
 from fracture_vae.markup import count, document, text
-from fracture_vae.report.gallery.curves import charts
+from fracture_vae.report.gallery.curves import curves
 from fracture_vae.report.gallery.explorer import explorer
 from fracture_vae.report.gallery.latent import OpenStudy, decoded_plane
 from fracture_vae.report.gallery.overview import overview
@@ -26,8 +26,8 @@ from fracture_vae.training.run_folder import now
 from fracture_vae.training.study import open_study
 
 PAGE = "gallery.html"
-_PIXELS = 24 * 2**20
-"""Pixels of all latent planes together, of some 0.3 byte each; a plane has at most 32 cells a side, at least 8."""
+_PIXELS = 16 * 2**20
+"""Of all decoded planes together, as far as the least and the largest size of a plane allow."""
 
 
 class Gallery(NamedTuple):
@@ -104,8 +104,8 @@ def _section(run: Run, number: int, opened: OpenStudy, pixels: int) -> tuple[str
         f'<section class="run" id="run-{number}">\n<h2>{text(run.name, 200)}</h2>',
         f'<ul class="notes">{notes}</ul>' if notes else "",
         record(run),
-        f'<div class="row">{"".join(charts(run))}</div>',
-        f'<div class="row">{figures}</div>',
+        curves(run),
+        f'<div class="pictures">{figures}</div>' if figures else "",
         latent,
         '<p class="quiet"><a href="#top">All runs</a></p>\n</section>',
     ]

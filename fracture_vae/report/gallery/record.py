@@ -19,7 +19,7 @@ def record(run: Run) -> str:
         "Seed": run.meta.get("seed"),
         "Ran on": run.meta.get("acceleration"),
         "Peak memory": _memory(run.log.get("peak_memory_mib")),
-        "Revision": run.meta.get("git_revision"),
+        "Revision": _revision(run.meta.get("git_revision")),
         "Versions": _versions(run.meta.get("versions")),
     }
     items = "".join(
@@ -30,15 +30,21 @@ def record(run: Run) -> str:
     if not items:
         return ""
     settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in sorted(run.settings.items()))
+    command = _command(run.meta.get("arguments"))
     folded = (
-        f"<details><summary>Command and settings</summary><pre>{text(_command(run.meta.get('arguments')), 2000)}\n\n"
+        f"<details><summary>Command and settings</summary><pre>{text(command, 2000)}\n\n"
         f"{text(settings, 20_000)}</pre></details>"
     )
-    return f"<dl>{items}</dl>\n{folded}"
+    return f"<dl>{items}</dl>\n{folded if command or settings else ''}"
 
 
 def _time(value: Any) -> str:
     return str(value).replace("T", " ").replace("+00:00", " UTC") if value else ""
+
+
+def _revision(described: Any) -> str:
+    revision, _, dirty = str(described or "").partition("-")
+    return revision[:12] + (", changed" if dirty else "")
 
 
 def _data(meta: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json
+from fracture_vae.markup import count
 from fracture_vae.training.about import is_plain
 from fracture_vae.training.run_folder import META_FILE, followed
 from fracture_vae.training.session import PLACES
@@ -62,7 +64,7 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """What it was trained with: plain values of the config, its network and its objective by name."""
-        plain = {key: value for key, value in self.config.items() if key not in _UNTOLD and is_plain(value)}
+        plain = {key: value for key, value in self.config.items() if _is_setting(key) and is_plain(value)}
         network, objective = (self.config.get(name) for name in ("network_def", "objective"))
         if isinstance(network, dict) and "name" in network:
             plain["network"] = network["name"]
@@ -73,6 +75,10 @@ class Run:
     def last(self, column: str) -> float | None:
         """Return the last value of a column, or None."""
         return next((row[column] for row in reversed(self.rows) if column in row), None)
+
+
+def _is_setting(key: str) -> bool:
+    return key not in _UNTOLD and not key.startswith("_")
 
 
 def find_runs(groups: Sequence[Path]) -> list[Run]:
@@ -162,17 +168,19 @@ def _rows(path: Path, notes: list[str]) -> list[dict[str, float]]:
         return []
     sound = [row for row in rows if math.isfinite(row.get("epoch", math.nan))]
     if len(sound) < len(rows) or not sound:
-        notes.append(f"{path.name} has {len(rows) - len(sound)} damaged rows." if rows else f"{path.name} is empty.")
+        damaged = count(len(rows) - len(sound), "damaged row")
+        notes.append(f"{path.name} has {damaged}." if rows else f"{path.name} is empty.")
     return sound
 
 
 def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
-    found = {}
+    """Return the figures of a row of metrics.csv; nothing of a row that was cut off."""
+    found: dict[str, float] = {}
     for column, value in row.items():
-        try:
-            found[str(column)] = float(value)
-        except (TypeError, ValueError):
-            continue
+        if not isinstance(value, str):
+            return {}
+        with suppress(ValueError):
+            found[column] = float(value)
     return found
 
 
