@@ -54,6 +54,7 @@ function showValues(svg) {
     show(away.indexOf(Math.min(...away)));
   });
   svg.addEventListener("pointerleave", () => {
+    shown = epochs.length;
     output.replaceChildren(...rest);
     mark.setAttribute("d", "");
   });

@@ -1,4 +1,4 @@
-"""The gallery in headless Chromium: no errors, no requests; heads sort; the pointer decodes. Skips without a browser."""
+"""The gallery in headless Chromium: no errors, no requests; heads sort; the pointer decodes."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,7 +16,13 @@ from fracture_vae.report.gallery.latent import decoded_plane
 from fracture_vae.report.gallery.runs import find_runs
 from fracture_vae.training.study import open_study
 
-PIXELS = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+PIXELS = """canvas => {
+  const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+  const pen = copy.getContext("2d", { willReadFrequently: true });
+  pen.drawImage(canvas, 0, 0);
+  return [...pen.getImageData(0, 0, copy.width, copy.height).data];
+}"""
+"""What a canvas shows."""
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +48,7 @@ def written(runs: Path, broken_runs: Path, tmp_path_factory: pytest.TempPathFact
 def page(browser: Any, written: Path) -> Iterator[Any]:
     """The page, opened; at the end it must have said nothing, run no stranger's code and asked for nothing."""
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(10_000)
     said: list[str] = []
     asked: list[str] = []
     opened.on("console", lambda message: said.append(message.text))
