@@ -31,6 +31,7 @@ COMMANDS = [
     ["infer"],
     ["sheet"],
     ["sweep"],
+    ["gallery"],
     ["plugins"],
 ]
 

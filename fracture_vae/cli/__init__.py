@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fracture_vae import __version__
-from fracture_vae.cli import cohort, images, models, phantom, plugins, scans, sweep
+from fracture_vae.cli import cohort, gallery, images, models, phantom, plugins, scans, sweep
 
 if TYPE_CHECKING:
     from fracture_vae.errors import InputError
@@ -74,6 +74,7 @@ for command in (
     models.infer,
     models.sheet,
     sweep.sweep,
+    gallery.gallery,
     plugins.plugins,
 ):
     main.add_command(command)

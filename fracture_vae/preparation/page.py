@@ -3,13 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 from fracture_vae.cohort.levels import in_order
 from fracture_vae.files import write_csv, write_text
+from fracture_vae.markup import anchor, count, document, heads, table, text
 from fracture_vae.preparation.finding import Finding
 from fracture_vae.preparation.kinds import is_serious
 
@@ -54,7 +54,7 @@ def write_page(out: str | os.PathLike[str], scans: Sequence[ScanSummary], findin
         own = sorted((scan for scan in scans if scan.patient_id == patient_id), key=lambda scan: scan.scan)
         body.append(_patient(patient_id, own, [f for f in ordered if f.patient_id == patient_id], folder))
     write_csv(folder / TABLE, ("weight", *Finding._fields), ({"weight": _weight(f), **f._asdict()} for f in ordered))
-    write_text(folder / PAGE, _HEAD + "\n".join(body) + "\n</body>\n</html>\n")
+    write_text(folder / PAGE, document("Quality of the prepared scans", "\n".join(body), _STYLE))
     return folder / PAGE
 
 
@@ -63,9 +63,9 @@ def _overview(scans: Sequence[ScanSummary], findings: Sequence[Finding]) -> str:
     patients = sorted({scan.patient_id for scan in scans})
     vertebrae = sum(len(scan.levels) for scan in scans)
     counts = ", ".join(
-        (counted(len(patients), "patient"), counted(len(scans), "scan"), counted(vertebrae, "vertebra", "vertebrae"))
+        (count(len(patients), "patient"), count(len(scans), "scan"), count(vertebrae, "vertebra", "vertebrae"))
     )
-    found = f"{counted(len(findings), 'finding')}, {serious} of them serious" if findings else "nothing looks wrong"
+    found = f"{count(len(findings), 'finding')}, {serious} of them serious" if findings else "nothing looks wrong"
     links = " · ".join(_link(patient_id) for patient_id in patients)
     return f'<h1>Quality of the prepared scans</h1>\n<p class="lead">{counts}: {found}.</p>\n<p>Patients: {links}</p>'
 
@@ -73,17 +73,16 @@ def _overview(scans: Sequence[ScanSummary], findings: Sequence[Finding]) -> str:
 def _table(findings: Sequence[Finding]) -> str:
     if not findings:
         return ""
-    rows = "\n".join(
-        f'<tr class="{_weight(f)}"><td>{_weight(f)}</td><td>{_link(f.patient_id)}</td><td>{escape(f.scan)}</td>'
-        f"<td>{escape(f.level) or '–'}</td><td>{escape(f.kind)}</td>"
-        f"<td>{escape(f.detail)}</td></tr>"
+    rows = (
+        f'<tr class="{_weight(f)}"><td>{_weight(f)}</td><td>{_link(f.patient_id)}</td><td>{text(f.scan)}</td>'
+        f"<td>{text(f.level) or '–'}</td><td>{text(f.kind)}</td>"
+        f"<td>{text(f.detail)}</td></tr>"
         for f in findings
     )
     return (
         f'<h2>Findings</h2>\n<p>Also in <a href="{TABLE}">{TABLE}</a>, for a spreadsheet. A finding is a reason to'
         " look, not a verdict; nothing is left out of the cohort because of one.</p>\n"
-        "<table>\n<thead><tr><th>Weight</th><th>Patient</th><th>Scan</th><th>Level</th><th>What</th>"
-        f"<th>Detail</th></tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+        + table(heads("Weight", "Patient", "Scan", "Level", "What", "Detail"), rows)
     )
 
 
@@ -92,19 +91,18 @@ def _by_level(scans: Sequence[ScanSummary], findings: Sequence[Finding]) -> str:
     told = Counter(
         (f.level, _weight(f)) for f in {(f.patient_id, f.scan, f.level, _weight(f)): f for f in findings}.values()
     )
-    rows = "\n".join(
-        f"<tr><td>{escape(level)}</td><td>{held[level]}</td><td>{told[level, SERIOUS] or ''}</td>"
+    rows = (
+        f"<tr><td>{text(level)}</td><td>{held[level]}</td><td>{told[level, SERIOUS] or ''}</td>"
         f"<td>{told[level, LOOK] or ''}</td></tr>"
         for level in in_order(held)
     )
-    return (
-        '<h2>Levels</h2>\n<table class="narrow">\n<thead><tr><th>Level</th><th>Vertebrae</th><th>with a serious'
-        f" finding</th><th>worth a look</th></tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    return "<h2>Levels</h2>\n" + table(
+        heads("Level", "Vertebrae", "with a serious finding", "worth a look"), rows, "narrow"
     )
 
 
 def _patient(patient_id: str, scans: Sequence[ScanSummary], findings: Sequence[Finding], folder: Path) -> str:
-    parts = [f'<section id="{_anchor(patient_id)}">\n<h2>{escape(patient_id)}</h2>', '<div class="scans">']
+    parts = [f'<section id="{anchor("patient", patient_id)}">\n<h2>{text(patient_id)}</h2>', '<div class="scans">']
     for scan in scans:
         own = [finding for finding in findings if finding.scan == scan.scan]
         parts.append(_figure(scan, own, folder))
@@ -117,21 +115,21 @@ def _patient(patient_id: str, scans: Sequence[ScanSummary], findings: Sequence[F
 def _figure(scan: ScanSummary, findings: Sequence[Finding], folder: Path) -> str:
     size = " × ".join(map(str, scan.shape))
     spacing = " × ".join(f"{step:.3g}" for step in scan.spacing)
-    levels = escape(", ".join(scan.levels)) or "no level"
+    levels = text(", ".join(scan.levels)) or "no level"
     picture = "<p>no picture</p>"
     if scan.sheet is not None:
         link = quote(Path(os.path.relpath(scan.sheet, folder)).as_posix())
-        picture = f'<a href="{link}"><img src="{link}" alt="{escape(scan.scan)}" loading="lazy"></a>'
+        picture = f'<a href="{link}"><img src="{link}" alt="{text(scan.scan)}" loading="lazy"></a>'
     return (
-        f"<figure>\n{picture}\n<figcaption><b>{escape(scan.scan)}</b><br>{levels}<br>{size} voxels of {spacing} mm"
+        f"<figure>\n{picture}\n<figcaption><b>{text(scan.scan)}</b><br>{levels}<br>{size} voxels of {spacing} mm"
         f"{_list(findings) or '<p>nothing looks wrong</p>'}</figcaption>\n</figure>"
     )
 
 
 def _list(findings: Iterable[Finding]) -> str:
     items = "".join(
-        f'<li class="{_weight(f)}"><b>{escape(f"{f.level}: " if f.level else "")}{escape(f.kind)}</b>, '
-        f"{escape(f.detail)}</li>"
+        f'<li class="{_weight(f)}"><b>{text(f"{f.level}: " if f.level else "")}{text(f.kind)}</b>, '
+        f"{text(f.detail)}</li>"
         for f in findings
     )
     return f"<ul>{items}</ul>" if items else ""
@@ -145,43 +143,17 @@ def _weight(finding: Finding) -> str:
 
 
 def _link(patient_id: str) -> str:
-    return f'<a href="#{_anchor(patient_id)}">{escape(patient_id)}</a>'
+    return f'<a href="#{anchor("patient", patient_id)}">{text(patient_id)}</a>'
 
 
-def _anchor(patient_id: str) -> str:
-    return "patient-" + quote(patient_id, safe="")
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return ``1 scan``, ``2 scans``; ``many`` where the plural is another."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Quality of the prepared scans</title>
-<style>
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1400px; margin: 2em auto; padding: 0 1.5em; color: #1b2733; }
-h1 { margin-bottom: 0; }
-h2 { margin-top: 2em; border-bottom: 1px solid #d5dce3; padding-bottom: .2em; overflow-wrap: anywhere; }
-.lead { font-size: 1.15em; }
-table { border-collapse: collapse; width: 100%; }
-table.narrow { width: auto; }
-th, td { text-align: left; vertical-align: top; padding: .35em .8em .35em 0; border-bottom: 1px solid #e6ebf0; }
-th { color: #5b6b7a; font-weight: 600; }
+_STYLE = """table.narrow { width: auto; }
 td { overflow-wrap: anywhere; }
 td:first-child { white-space: nowrap; overflow-wrap: normal; }
-tr.serious td:first-child, li.serious b { color: #b3261e; font-weight: 700; }
-tr.look td:first-child, li.look b { color: #8a5a00; }
+tr.serious td:first-child, li.serious b { color: var(--serious); font-weight: 700; }
+tr.look td:first-child, li.look b { color: var(--look); }
 .scans { display: flex; flex-wrap: wrap; gap: 1.5em; }
-figure { margin: 0; flex: 0 1 640px; }
+figure { flex: 0 1 640px; }
 figure img { width: 100%; background: black; display: block; }
 figcaption { padding: .5em 0; }
 figcaption ul { padding-left: 1.2em; margin: .4em 0; }
-</style>
-</head>
-<body>
 """

@@ -14,13 +14,14 @@ from fracture_vae.cohort.levels import check_wanted, in_order, label_map
 from fracture_vae.cohort.manifest import check_cases, read_cohort, write_cohort
 from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.files import require_folder
+from fracture_vae.markup import count
 from fracture_vae.preparation.alone import alone_in
 from fracture_vae.preparation.boxes_csv import DrawnBox, join_boxes, read_boxes, scan_of
 from fracture_vae.preparation.checks import duplicates
 from fracture_vae.preparation.finding import Finding
 from fracture_vae.preparation.labels_csv import Reading, check_patients, join_labels, read_labels
 from fracture_vae.preparation.layouts import find_scans
-from fracture_vae.preparation.page import ScanSummary, counted, write_page
+from fracture_vae.preparation.page import ScanSummary, write_page
 from fracture_vae.preparation.records import Input, Record, all_records, read_record, write_record
 from fracture_vae.preparation.scan import AUTO, Found, Scan
 from fracture_vae.preparation.work import SHEETS, Result, Settings, ct_path, input_files, prepare_all
@@ -59,17 +60,17 @@ class Prepared:
 
     def summary(self) -> str:
         """Return the closing words for the terminal."""
-        patients = counted(len({record.patient_id for record in self.records}), "patient")
+        patients = count(len({record.patient_id for record in self.records}), "patient")
         levels = Counter(case.level for case in self.cases)
         decided = Counter(sentence for record in self.records for sentence in record.decided)
         lines = [f"{where}: passed over, {why}" for where, why in self.passed.items()]
-        lines += [f"of {counted(number, 'scan')}: {sentence}" for sentence, number in decided.most_common(8)]
+        lines += [f"of {count(number, 'scan')}: {sentence}" for sentence, number in decided.most_common(8)]
         before = f" ({self.unchanged} prepared before)" if self.unchanged else ""
         lines += [
-            f"{counted(len(self.records), 'scan')}{before} of {patients}",
-            f"{counted(len(self.cases), 'crop')} in {self.table}",
+            f"{count(len(self.records), 'scan')}{before} of {patients}",
+            f"{count(len(self.cases), 'crop')} in {self.table}",
             "crops a level: " + ", ".join(f"{level} {levels[level]}" for level in in_order(levels)),
-            f"{counted(len(self.findings), 'finding')} to look at: {self.page}",
+            f"{count(len(self.findings), 'finding')} to look at: {self.page}",
         ]
         return "\n".join([*lines, f"next: {self._next()}"])
 

@@ -67,7 +67,7 @@ def read_about(content: Mapping[str, Any], where: str) -> About:
         said = json.loads(content.get("about", "{}"))
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: what it says of itself is not JSON; it was not written by fracture-vae") from error
-    if not isinstance(said, dict) or not _is_plain(said):
+    if not isinstance(said, dict) or not is_plain(said):
         raise InputError(f"{where}: what it says of itself holds code; do not use a checkpoint you do not trust")
     known = {name: value for name, value in said.items() if name in _FIELDS and value is not None}
     for name, value in known.items():
@@ -91,11 +91,12 @@ def _preprocessing(said: Mapping[str, Any], where: str) -> Preprocessing:
         raise InputError(f"{where}: the preprocessing it was trained with is unknown here ({error})") from error
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Return whether a JSON value stands for itself: a bundle's config would neither evaluate nor build it."""
     if isinstance(value, dict):
-        return all(not key.startswith("_") and _is_plain(inner) for key, inner in value.items())
+        return all(not key.startswith("_") and is_plain(inner) for key, inner in value.items())
     if isinstance(value, list):
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     return not (isinstance(value, str) and value.startswith(("$", "@", "%")))
 
 

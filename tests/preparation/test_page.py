@@ -1,7 +1,6 @@
 """The quality page as a browser and a spreadsheet read it."""
 
 import csv
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -10,6 +9,7 @@ import pytest
 from fracture_vae.preparation import kinds
 from fracture_vae.preparation.finding import Finding
 from fracture_vae.preparation.page import ScanSummary, write_page
+from tests.html_page import Page
 
 ODD = 'a<script>alert("1")</script> & co'
 SCANS = [
@@ -23,37 +23,6 @@ FINDINGS = [
     Finding(ODD, "scan", "L1", kinds.CUT, "reaches <the> border"),
     Finding("b", "unread", "", "no mask", "no mask beside it"),
 ]
-
-
-class Page(HTMLParser):
-    """What a page holds: its text, tags, table rows, links; and that its tags are balanced."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text, self.tags, self.links, self.open = "", [], [], []
-        self.rows: list[list[str]] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.links += [value for name, value in attrs if name in ("href", "src")]
-        if tag not in ("meta", "br", "img"):
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
-            self.text += data
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
 
 
 @pytest.fixture
