@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from fracture_vae.cohort.images import images_folder
+from fracture_vae.cohort.images.load import DIGITS
 from fracture_vae.errors import InputError
 from fracture_vae.maps.model import find_models, load_network
 from fracture_vae.networks import VAE, Autoencoder, build_network
@@ -151,6 +152,8 @@ def _images(run: Run, open_study: OpenStudy, shape: tuple[int, ...]) -> tuple[Te
     name, folder = (config.get(key) for key in ("data", "data_dir"))
     if not isinstance(name, str) or not isinstance(record, dict):
         raise InputError("the run's record does not name its images")
+    if record.get("name") == DIGITS:  # taken where what was asked for was not at hand
+        name = DIGITS
     if not isinstance(folder, str) or folder.startswith("$"):
         folder = str(images_folder())
     try:

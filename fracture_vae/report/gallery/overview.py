@@ -41,8 +41,8 @@ def overview(runs: Sequence[Run]) -> str:
 
 _CAPTION = """<p class="quiet">A column's head sorts by it. Figures are of the validation after the last epoch, per
 sample; of a VAE in nats. Totals weigh the KL by each run's own β, and reconstructions of different likelihoods or
-data are on different scales: compare like with like. Seconds are those of the epochs. The settings shown are those in
-which the runs differ.</p>"""
+data are on different scales: compare like with like. Seconds are those of the epochs. The settings shown are those of
+which runs have different values.</p>"""
 
 
 def _columns(runs: Sequence[Run]) -> list[_Column]:

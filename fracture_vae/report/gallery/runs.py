@@ -1,6 +1,7 @@
 """Run folders as the gallery shows them: whatever of a run is there, and a note on what is not."""
 
 import csv
+import json
 import math
 import os
 import re
@@ -65,6 +66,9 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """What it was trained with: plain values of the config, its network and its objective by name."""
         plain = {key: value for key, value in self.config.items() if _is_setting(key) and is_plain(value)}
+        record = self.meta.get("data")
+        if isinstance(record, dict) and isinstance(record.get("name"), str):
+            plain["data"] = record["name"]  # digits, where what was asked for was not at hand
         network, objective = (self.config.get(name) for name in ("network_def", "objective"))
         if isinstance(network, dict) and "name" in network:
             plain["network"] = network["name"]
@@ -192,10 +196,12 @@ def _unfinished(metrics: Path, epoch: int, config: Any) -> str:
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """Return the settings that are not the same in all runs that have a record, in the order of the configs."""
-    settings = [run.settings for run in runs if run.config]
-    keys = dict.fromkeys(key for own in settings for key in own)
-    return [key for key in keys if any(own.get(key, _ABSENT) != settings[0].get(key, _ABSENT) for own in settings)]
+    """Return the settings of which runs have different values, in the order of the configs.
 
-
-_ABSENT = object()
+    One that some runs do not have at all, and the others at one value, goes with their network or objective.
+    """
+    values: dict[str, set[str]] = {}
+    for run in runs:
+        for key, value in run.settings.items():
+            values.setdefault(key, set()).add(json.dumps(value))
+    return [key for key, held in values.items() if len(held) > 1]

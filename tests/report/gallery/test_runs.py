@@ -3,15 +3,12 @@
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fracture_vae.errors import InputError
 from fracture_vae.report.gallery.runs import Run, differing, find_runs, read_run
-
-
-def named(runs: list[Run]) -> list[str]:
-    return [run.name[-10:] for run in runs]
 
 
 def written(folder: Path, table: str) -> Path:
@@ -72,9 +69,22 @@ def test_the_settings_that_differ_are_told_by_name(runs: Path) -> None:
     found = find_runs([runs])
     keys = differing(found)
     assert {"latent", "network", "objective", "max_epochs"} <= set(keys)
+    assert not {"prior", "quantizer", "penalty"} & set(keys), "which one bundle alone has"
     assert not {"run_name", "project_dir", "seed", "data", "train", "_help_"} & set(keys)
     assert [run.settings["network"] for run in found] == ["vae", "autoencoder", "vqvae"]
     assert differing(found[:1]) == []
+
+
+def test_what_some_runs_do_not_have_is_no_difference_and_the_data_is_what_was_had() -> None:
+    configs: list[dict[str, Any]] = [
+        {"data": "mnist", "normal": None},
+        {"data": "mnist"},
+        {"data": "$x", "normal": [3]},
+    ]
+    found = [Run("a", Path("a"), (), {"config": own, "data": {"name": "digits"}}, {}, ()) for own in configs]
+    assert differing(found[:2]) == []
+    assert differing(found) == ["normal"]
+    assert {run.settings["data"] for run in found} == {"digits"}
 
 
 @pytest.mark.parametrize(
