@@ -17,7 +17,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	$(CONSTRAINED) torch==2.13.0
 	$(CONSTRAINED) setuptools
-	$(CONSTRAINED) --no-build-isolation --editable '.[dev,quantizers]'
+	$(CONSTRAINED) --no-build-isolation --editable '.[dev,quantizers,latent]'
 	touch $@
 
 demo: install

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fracture_vae import __version__
-from fracture_vae.cli import cohort, images, models, phantom, plugins, scans
+from fracture_vae.cli import cohort, images, latent, models, phantom, plugins, scans
 from fracture_vae.cli.models import _parse as _parse
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ for command in (
     models.train,
     models.infer,
     models.sheet,
+    latent.latent,
     plugins.plugins,
 ):
     main.add_command(command)
