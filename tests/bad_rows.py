@@ -34,6 +34,7 @@ from tests.bad_inputs import (
     unsafe,
     volume,
 )
+from tests.bad_latent_rows import LATENT_ROWS
 from tests.bad_study_rows import STUDY_ROWS
 
 TRAIN = "train {bundle} --cohort cohort.csv --project-dir runs {tiny}"
@@ -239,4 +240,11 @@ def _set(verb: str, command: str, settings: dict[str, Any]) -> list[Bad]:
     return [Bad(f"{verb} --set {key}", nothing, f"{command} --set '{key}'", (says,)) for key, says in settings.items()]
 
 
-BATTERY = [*ROWS, *IMAGE_ROWS, *STUDY_ROWS, *_set("train", TRAIN_GOOD, SETTINGS), *_set("infer", INFER_GOOD, INFERENCE)]
+BATTERY = [
+    *ROWS,
+    *IMAGE_ROWS,
+    *LATENT_ROWS,
+    *STUDY_ROWS,
+    *_set("train", TRAIN_GOOD, SETTINGS),
+    *_set("infer", INFER_GOOD, INFERENCE),
+]

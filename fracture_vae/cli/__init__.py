@@ -75,6 +75,7 @@ for command in (
     models.infer,
     models.sheet,
     latent.latent,
+    latent.montage,
     plugins.plugins,
 ):
     main.add_command(command)

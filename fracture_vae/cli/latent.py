@@ -22,3 +22,13 @@ def latent(run: Path, out: Path | None, start: int | None, end: int | None, seed
         click.echo(file)
     for name, reason in explored.left_out.items():
         click.echo(f"left out {name}: {reason}")
+
+
+@click.command()
+@click.argument("runs", type=FILE, nargs=-1, required=True, metavar="RUN...")
+@click.option("--out", required=True, type=FILE, help="The picture.")
+def montage(runs: tuple[Path, ...], out: Path) -> None:
+    """Draw the last reconstructions and samples of several 2D RUNs side by side, with the settings that differ."""
+    from fracture_vae.report.montage import draw_montage
+
+    click.echo(draw_montage(runs, out))

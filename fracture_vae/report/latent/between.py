@@ -51,7 +51,8 @@ def choose_ends(model: LatentModel, points: Points, start: int | None, end: int 
     count = len(model.images)
     for option, index in (("--from", start), ("--to", end)):
         if index is not None and not 0 <= index < count:
-            raise InputError(f"{option} {index}: the test part of {model.data} has images 0 to {count - 1}; give one")
+            there = f"the test part of {model.data} has images 0 to {count - 1}"
+            raise InputError(f"{option} {index}: {there}; give one of these")
     if start is None:
         start = _other_class(model, points, end) if end is not None else int(points.indices[0])
     if end is None:
@@ -100,6 +101,7 @@ def animate(model: LatentModel, ends: Ends, path: Path, heading: Heading) -> Non
             picture.set_data(tiled(images[number : number + 1], 1))
         head(figure, heading._replace(note=f"t = {share:.2f} of the way;  {heading.note}"))
         canvas.draw()
+        figure.set_layout_engine("none")  # as the first frame lies, so do the others
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(64))
     there_and_back = [*frames, *frames[-2:0:-1]]
     times = [_FRAME_TIME * (_REST if number in (0, FRAMES - 1) else 1) for number in range(len(there_and_back))]

@@ -110,7 +110,10 @@ def open_latent(run: str | Path) -> LatentModel:
     """
     model = find_models(run)[0]
     if model.about.data is None or model.about.network is None:
-        raise InputError(f"{run}: no run on images or vectors, whose latent space this shows; give one of mnist_vae")
+        raise InputError(
+            f"{run}: no run on images or vectors, whose latent space this shows; give one of mnist_ae, mnist_vae or "
+            "mnist_vq"
+        )
     network = load_network(build_network(**model.about.network), model.path, "cpu")
     if not isinstance(network, VAE | VQVAE | Autoencoder):
         kind = type(network).__name__
@@ -119,7 +122,7 @@ def open_latent(run: str | Path) -> LatentModel:
     normal = model.about.data.get("normal")
     return LatentModel(
         network, folder, model.path, str(model.about.data.get("name")), _test_images(run, folder, model),
-        None if normal is None else tuple(normal),
+        tuple(normal) if isinstance(normal, list) else None,
     )  # fmt: skip
 
 
