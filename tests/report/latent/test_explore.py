@@ -87,14 +87,9 @@ def test_the_table_holds_class_and_posterior_mean_of_every_image(explored: Explo
     torch.testing.assert_close(told, means, rtol=1e-4, atol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_one_others(
-    explored: Explored, vae_run: Path, tmp_path: Path
-) -> None:
-    again = explore_latent(vae_run, tmp_path / "again")
+def test_the_same_seed_gives_the_same_bytes(explored: Explored, vae_run: Path, tmp_path: Path) -> None:
+    again = explore_latent(vae_run, tmp_path)
     assert [file.read_bytes() for file in again.written] == [file.read_bytes() for file in explored.written]
-    other = explore_latent(vae_run, tmp_path / "other", seed=1)
-    samples = [folder_of(each) / "samples.png" for each in (explored, other)]
-    assert samples[0].read_bytes() != samples[1].read_bytes()
 
 
 def test_fewer_images_than_there_are_are_drawn_by_the_seed(model: LatentModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +133,7 @@ def test_draws_are_from_the_prior_and_leave_the_random_state_alone(model: Latent
     torch.manual_seed(3)
     z = draws(model, find_points(model, 0), 4000, 0)
     assert torch.equal(torch.randn(2), expected)
+    assert not torch.equal(z, draws(model, find_points(model, 0), 4000, 1))
     torch.testing.assert_close(z.mean(0), torch.zeros(2), atol=0.1, rtol=0)
     torch.testing.assert_close(z.T.cov(), torch.eye(2), atol=0.1, rtol=0)
 
