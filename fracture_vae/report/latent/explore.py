@@ -142,8 +142,9 @@ def _scatter(model: LatentModel, points: Points) -> _Drawn:
 def _map(model: LatentModel, points: Points, name: str) -> _Drawn:
     method = MAPS[name][0]
     axes = (f"{method} {number} (arbitrary units)" for number in (1, 2))
-    title = f"{method} of the {_places(model)}, {told_dimensions(points.z)}, by class"
-    return _Drawn(f"{name}.png", title, _count(model, points), scatter(points.maps[name], points.labels, *axes))
+    shows = f"{_count(model, points)}, {told_dimensions(points.z)}"
+    figure = scatter(points.maps[name], points.labels, *axes)
+    return _Drawn(f"{name}.png", f"{method} of the {_places(model)} by class", shows, figure)
 
 
 def _plane(model: LatentModel, points: Points) -> _Drawn:
@@ -168,8 +169,8 @@ def _traversals(model: LatentModel, points: Points, ends: Ends) -> _Drawn:
         model.decode(traversals(model, points, dimensions, ends.z[0], _STEPS)), columns, rows,
         f"{across};\nthe other dimensions as in {ends.names[0]}", "dimension (sd over images)",
     )  # fmt: skip
-    among = f" of {points.z.shape[1]}" if len(dimensions) < points.z.shape[1] else ""
-    title = f"Traversals of {len(dimensions)}{among} dimensions, most variance first"
+    shown, there = len(dimensions), points.z.shape[1]
+    title = f"Traversals, most variance first: {shown} of {there} dimensions"
     return _Drawn("traversals.png", title, _count(model, points), pictures(grid))
 
 

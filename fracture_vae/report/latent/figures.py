@@ -72,7 +72,8 @@ def scatter(places: Tensor, labels: Tensor, across: str, up: str) -> Figure:
     axes.set_ylabel(up)
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
-    figure.legend(title="class  (images)", loc="outside right upper", frameon=False, markerscale=2.5)
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    axes.legend(title="class  (images)", frameon=False, markerscale=2.5, **beside)
     return figure
 
 
@@ -83,7 +84,7 @@ def pictures(grid: Grid) -> Figure:
     inches = min(_WIDEST, max(_NARROWEST, columns * (width + _GAP) * _SCALE / DPI))
     tall = inches * rows * (height + _GAP) / (columns * (width + _GAP))
     beside = 0.9 + 0.07 * max(map(len, grid.rows))  # inches for what stands there, so that nothing is squeezed
-    below = 1.35 + 0.07 * max(map(len, grid.columns)) + 0.2 * grid.across.count("\n")
+    below = 1.6 + 0.07 * max(map(len, grid.columns)) + 0.2 * grid.across.count("\n")
     figure = Figure(figsize=(inches + beside, tall + below), layout="constrained")
     axes = figure.subplots()
     axes.imshow(tiled(grid.images, columns, _GAP), cmap="gray", vmin=0, vmax=255)
