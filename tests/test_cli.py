@@ -29,6 +29,8 @@ COMMANDS = [
     ["train"],
     ["infer"],
     ["sheet"],
+    ["latent"],
+    ["montage"],
     ["plugins"],
 ]
 

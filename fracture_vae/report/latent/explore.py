@@ -74,7 +74,7 @@ def explore_latent(
         save(drawn.figure, folder / drawn.file)
         written.append(folder / drawn.file)
     if model.pictures:
-        heading = Heading("Interpolation", model.title, _note(model, "n = 2 images", seed))
+        heading = Heading("Interpolation", model.title, _note(model, "n = 2 test images", seed))
         animate(model, ends, folder / "interpolation.gif", heading)
         written.append(folder / "interpolation.gif")
     return Explored(written, left_out | _impossible(model))
@@ -109,7 +109,7 @@ def _impossible(model: LatentModel) -> dict[str, str]:
 
 def _note(model: LatentModel, shows: str, seed: int) -> str:
     seen = "" if model.normal is None else f"; trained on class {', '.join(map(str, model.normal))} alone"
-    return f"{shows}; {model.data}, test part; seed {seed}{seen}"
+    return f"{shows}; {model.data}; seed {seed}{seen}"
 
 
 def _figures(model: LatentModel, points: Points, ends: Ends, seed: int) -> Iterator[_Drawn]:
@@ -119,7 +119,7 @@ def _figures(model: LatentModel, points: Points, ends: Ends, seed: int) -> Itera
     for name in points.maps:
         yield _map(model, points, name)
     if model.pictures:
-        yield _Drawn("interpolation.png", "Interpolation", "n = 2 images", pictures(strip(model, ends)))
+        yield _Drawn("interpolation.png", "Interpolation", "n = 2 test images", pictures(strip(model, ends)))
     if model.pictures and not model.quantized:
         if points.z.shape[1] == 2:
             yield _plane(model, points)
@@ -186,7 +186,7 @@ def _samples(model: LatentModel, points: Points, seed: int) -> _Drawn:
 
 
 def _count(model: LatentModel, points: Points) -> str:
-    return f"n = {len(points.z)} of {len(model.images)} images"
+    return f"n = {len(points.z)} of {len(model.images)} test images"
 
 
 def _axis(model: LatentModel, dimension: int) -> str:
