@@ -17,7 +17,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	$(CONSTRAINED) torch==2.13.0
 	$(CONSTRAINED) setuptools
-	$(CONSTRAINED) --no-build-isolation --editable '.[browser,dev,quantizers,search]'
+	$(CONSTRAINED) --no-build-isolation --editable '.[browser,dev,latent,quantizers,search]'
 	touch $@
 
 demo: install

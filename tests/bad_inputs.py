@@ -21,7 +21,8 @@ HEAD = "case_id,patient_id,level,label,fold,image"
 
 
 class Bad(NamedTuple):
-    """A bad input. ``{run}``, ``{folds}``, ``{bundle}``, ``{cohort}`` and ``{tiny}`` in a command are sound ones."""
+    """A bad input. ``{run}``, ``{vae_run}``, ``{folds}``, ``{bundle}``, ``{cohort}`` and ``{tiny}`` in a command are
+    sound ones."""
 
     name: str
     make: Maker

@@ -34,6 +34,7 @@ from tests.bad_inputs import (
     unsafe,
     volume,
 )
+from tests.bad_latent_rows import LATENT_ROWS
 from tests.bad_study_rows import STUDY_ROWS
 from tests.bad_sweep_rows import SWEEP_ROWS
 
@@ -245,6 +246,7 @@ def _set(verb: str, command: str, settings: dict[str, Any]) -> list[Bad]:
 BATTERY = [
     *ROWS,
     *IMAGE_ROWS,
+    *LATENT_ROWS,
     *STUDY_ROWS,
     *SWEEP_ROWS,
     *_set("train", TRAIN_GOOD, SETTINGS),

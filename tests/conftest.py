@@ -133,6 +133,30 @@ def tiny_folds(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., Pa
     return train(tmp_path_factory.mktemp("folds"), "all", max_epochs=1)
 
 
+@pytest.fixture(scope="session")
+def train_digits(vq3d: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``train_digits(bundle, **settings)`` trains a 2D bundle on a few digits and returns the run folder."""
+
+    def run(bundle: str, **settings: Any) -> Path:
+        from fracture_vae.jobs import train_bundle
+
+        project = tmp_path_factory.mktemp(bundle)
+        small = {**TINY, "quantizer_options": {"num_codes": 8, "dim": 4}} if bundle == "mnist_vq" else {**TINY}
+        if bundle != "mnist_vq":
+            del small["quantizer_options"]
+        usual = {"data": "digits", "limit": 64, "batch_size": 32, "save_weights": True, "project_dir": str(project)}
+        train_bundle(vq3d.parent / bundle, None, [], {**small, **usual, **settings})
+        return (project / bundle / "latest").resolve()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def vae_run(train_digits: Callable[..., Path]) -> Path:
+    """A run folder with weights: a VAE of two latent dimensions, two epochs. Not to be changed."""
+    return train_digits("mnist_vae", latent=2, hidden=[32])
+
+
 @pytest.fixture
 def cli() -> Callable[..., Any]:
     """``cli(*arguments)`` runs ``fracture-vae`` in this process: exit_code, stdout, stderr."""

@@ -31,11 +31,12 @@ def assert_told(result: Any, status: int, *parts: str) -> None:
 
 
 @pytest.fixture
-def kit(vq3d: Path, tiny_run: Path, tiny_folds: Path, tiny_cohort: Path) -> Kit:
+def kit(vq3d: Path, tiny_run: Path, tiny_folds: Path, tiny_cohort: Path, vae_run: Path) -> Kit:
     """The sound things that a bad input is put beside."""
     return {
         "bundle": vq3d,
         "mnist_vae": vq3d.parent / "mnist_vae",
+        "vae_run": vae_run,
         "run": tiny_run,
         "folds": tiny_folds,
         "cohort": tiny_cohort,

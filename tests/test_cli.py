@@ -32,6 +32,8 @@ COMMANDS = [
     ["sheet"],
     ["sweep"],
     ["gallery"],
+    ["latent"],
+    ["montage"],
     ["plugins"],
 ]
 

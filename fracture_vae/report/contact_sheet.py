@@ -15,11 +15,11 @@ from fracture_vae.errors import InputError
 from fracture_vae.files import replacing
 from fracture_vae.maps.table import SCORES_FILE, read_scores
 from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX
+from fracture_vae.report.formats import require_picture_name
 
 PLANES = ("sagittal", "coronal", "axial")
 SIDES = ("AP", "RL", "RL")
 """The patient's sides at the left and the right of each plane."""
-FORMATS = (".png", ".pdf", ".svg", ".jpg")
 MOST_CASES = 200
 """Lines of the longest sheet: matplotlib draws no picture of more than 65,535 pixels."""
 COLUMNS = ("image", "reconstruction", "error", "truth")
@@ -56,8 +56,7 @@ def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | N
     """
     if not 1 <= cases <= MOST_CASES:
         raise InputError(f"{cases} cases: give a number from 1 to {MOST_CASES}")
-    if Path(out).suffix.lower() not in FORMATS:
-        raise InputError(f"{out}: no picture format; give a name that ends in {', '.join(FORMATS)}")
+    require_picture_name(out)
     scores = Path(maps) / SCORES_FILE
     rows = _chosen(_scored(read_scores(scores), scores), cases)
     known = {case.case_id: case for case in read_cohort(cohort).cases} if cohort else {}

@@ -24,6 +24,7 @@ from fracture_vae.files import replacing, write_text
 from fracture_vae.networks import load_state
 from fracture_vae.training.about import About, read_about
 from fracture_vae.training.metrics import key_value
+from fracture_vae.training.run_folder import META_FILE
 
 FOLDER = "checkpoints"
 LAST = "last.pt"
@@ -209,6 +210,8 @@ def best_checkpoint(run: str | os.PathLike[str]) -> Path:
         return folder / _read_index(folder / BEST_INDEX)[0]["file"]
     if (folder / LAST).is_file():
         return folder / LAST
+    if (Path(run) / META_FILE).is_file() and not folder.exists():
+        raise InputError(f"{run}: this run kept no weights; train it again with --save-weights")
     raise InputError(f"{run}: no {FOLDER}/{BEST_INDEX} or {FOLDER}/{LAST}; give a run folder, a checkpoint or a bundle")
 
 

@@ -68,7 +68,8 @@ class RunPictures:
             if isinstance(self.network, VAE):
                 self._save("samples", name, _decoded(self.network, self._draws(self.network)), int(_SAMPLES**0.5))
                 if self.network.config.latent == 2:
-                    self._save("traversals", name, _decoded(self.network, latent_plane().to(images)), _PLANE)
+                    plane = latent_plane(normal_steps(), normal_steps())
+                    self._save("traversals", name, _decoded(self.network, plane.to(images)), _PLANE)
 
     def _draws(self, network: VAE) -> Tensor:
         """Return draws from the prior that do not disturb the run's own."""
@@ -86,10 +87,14 @@ def _decoded(network: VAE, z: Tensor) -> Tensor:
     return network.to_sample(network.decode(z))
 
 
-def latent_plane(points: int = _PLANE) -> Tensor:
-    """Return (points², 2): a grid whose steps hold equal shares of N(0, 1); rows from top, columns from left."""
-    axis = torch.special.ndtri(torch.linspace(_TAIL, 1 - _TAIL, points, dtype=torch.float64)).float()
-    return torch.stack(torch.meshgrid(axis.flip(0), axis, indexing="ij")).flip(0).flatten(1).T
+def normal_steps(points: int = _PLANE) -> Tensor:
+    """Return (points,) values with equal shares of N(0, 1) between them, from the share ``_TAIL`` to 1 - ``_TAIL``."""
+    return torch.special.ndtri(torch.linspace(_TAIL, 1 - _TAIL, points, dtype=torch.float64)).float()
+
+
+def latent_plane(x: Tensor, y: Tensor) -> Tensor:
+    """Return (len(y) · len(x), 2): the grid of two axes' values, rows from the last y, columns from the first x."""
+    return torch.stack(torch.meshgrid(y.flip(0), x, indexing="ij")).flip(0).flatten(1).T
 
 
 def tiled(images: Tensor, columns: int, gap: int = 1) -> NDArray[np.uint8]:

@@ -1,0 +1,45 @@
+"""A montage: settings that differ, a picture that opens, no weights needed."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fracture_vae.report.montage import differences, draw_montage
+
+
+def test_settings_are_told_where_the_runs_that_have_them_differ() -> None:
+    runs = [
+        {"seed": 0, "beta": 1.0, "latent": 2, "hidden": [8]},
+        {"seed": 0, "beta": 4.0, "latent": 2, "hidden": [8, 4]},
+        {"seed": 0, "latent": 16, "quantizer": "vq"},
+    ]
+    assert differences(runs) == [
+        {"beta": 1.0, "latent": 2, "hidden": [8]},
+        {"beta": 4.0, "latent": 2, "hidden": [8, 4]},
+        {"latent": 16},
+    ]
+
+
+def test_runs_lie_side_by_side_each_once(vae_run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(vae_run, other, ignore=shutil.ignore_patterns("checkpoints"))
+    for file in (*other.glob("samples/*"), *other.glob("reconstructions/*")):
+        Image.fromarray(np.full((40, 40), 77, np.uint8)).save(file)
+    alone, both = tmp_path / "alone.png", tmp_path / "both.png"
+    assert draw_montage([vae_run, vae_run], alone) == alone
+    draw_montage([vae_run, other], both)
+    pixels = np.asarray(Image.open(both).convert("L"))
+    left, right = np.array_split(pixels == 77, 2, axis=1)
+    assert right.mean() > 0.3
+    assert left.mean() < 0.01
+    assert not (np.asarray(Image.open(alone).convert("L")) == 77).mean() > 0.01
+
+
+def test_the_last_epoch_is_shown(vae_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(vae_run, run)
+    Image.fromarray(np.full((40, 40), 77, np.uint8)).save(run / "reconstructions" / "epoch_0012.png")
+    pixels = np.asarray(Image.open(draw_montage([run], tmp_path / "all.png")).convert("L"))
+    assert (pixels == 77).mean() > 0.1
