@@ -253,8 +253,10 @@ def _references(config: Mapping[str, Any], part: str) -> set[str]:
 
 def _texts(content: Any) -> list[str]:
     """Return every text in part of a config."""
-    items = ReferenceResolver.iter_subconfigs("", content) if isinstance(content, Mapping | list) else []
-    return [value for value in (content, *(value for _, _, value in items)) if isinstance(value, str)]
+    if isinstance(content, str):
+        return [content]
+    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, list) else ()
+    return [text for part in parts for text in _texts(part)]
 
 
 def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any]) -> None:

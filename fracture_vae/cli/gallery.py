@@ -17,5 +17,5 @@ def gallery(groups: tuple[Path, ...], out: Path | None) -> None:
 
     made = write_gallery(groups, out)
     click.echo(
-        f"{made.path}: {count(made.runs, 'run')}, {made.explorers} with a latent explorer, {made.size / 2**20:.1f} MiB"
+        f"{made.path}: {count(made.runs, 'run')}, {made.explorers} with a latent explorer, {made.size / 2**20:.2f} MiB"
     )

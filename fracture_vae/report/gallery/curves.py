@@ -19,6 +19,7 @@ CURVES = {
 """Metric to what it is called: those that are drawn."""
 MOST_POINTS = 400
 """Epochs a curve shows; of longer runs evenly spaced ones, the last among them."""
+_LARGEST = 1e100  # what lies beyond, infinity among it, has no place on a scale
 _WIDTH, _HEIGHT = 300, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 22
 
@@ -40,7 +41,7 @@ def curves(run: Run) -> str:
 
 
 def _points(run: Run, column: str) -> Points:
-    rows = [row for row in run.rows if math.isfinite(row.get(column, math.nan))]
+    rows = [row for row in run.rows if abs(row.get(column, math.nan)) < _LARGEST]
     step = -(-len(rows) // MOST_POINTS) or 1
     return [(int(row["epoch"]), row[column]) for row in rows[::-1][::step][::-1]]
 

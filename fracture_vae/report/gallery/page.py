@@ -74,7 +74,7 @@ def write_gallery(groups: Sequence[Path], out: Path | None = None) -> Gallery:
     style, script = (parts.joinpath(name).read_text(encoding="utf-8") for name in ("gallery.css", "gallery.js"))
     size = len(body.encode("utf-8", "backslashreplace")) / 2**20
     made = (
-        f"<footer>This page holds all it shows, {size:.1f} MiB. Made by fracture-vae {__version__}, {now()}.</footer>"
+        f"<footer>This page holds all it shows, {size:.2f} MiB. Made by fracture-vae {__version__}, {now()}.</footer>"
     )
     page = document("Gallery of runs", f"{body}\n{made}", style, script)
     write_text(path, page)

@@ -22,6 +22,7 @@ from fracture_vae.training.session import PLACES
 METRICS_FILE, LOG_FILE = "metrics.csv", "log.json"
 _RUN_NAME = re.compile(r"\d{8}-\d{3}-.+", re.DOTALL)
 _DEEPEST = 4  # folders below a group that are looked into
+_MOST_EPOCHS = 10**9
 _UNTOLD = {*PLACES, "progress", "save_weights", "mlflow", "wandb"}
 """Settings that change nothing in what a run learns."""
 
@@ -170,7 +171,7 @@ def _rows(path: Path, notes: list[str]) -> list[dict[str, float]]:
     except (OSError, UnicodeDecodeError, csv.Error):
         notes.append(f"{path.name} is damaged.")
         return []
-    sound = [row for row in rows if math.isfinite(row.get("epoch", math.nan))]
+    sound = [row for row in rows if 0 <= row.get("epoch", math.nan) < _MOST_EPOCHS]
     if len(sound) < len(rows) or not sound:
         damaged = count(len(rows) - len(sound), "damaged row")
         notes.append(f"{path.name} has {damaged}." if rows else f"{path.name} is empty.")

@@ -1,6 +1,7 @@
 """Curves lie where their values are, and say them in words."""
 
 import json
+import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -37,7 +38,10 @@ def test_the_words_and_the_script_s_values_are_those_of_the_run() -> None:
 
 
 def test_what_does_not_change_is_said_in_a_line_and_what_is_no_number_left_out() -> None:
-    rows = [{"epoch": n, "train/beta": 1.0, "val/kl_loss": float("nan")} for n in (1.0, 2.0)]
+    rows = [
+        {"epoch": n, "train/beta": 1.0, "val/kl_loss": value}
+        for n, value in ((1.0, math.nan), (2.0, -math.inf), (3.0, 1e308))
+    ]
     assert "".join(drawn(curves(run(rows))).itertext()) == "In all epochs: weight of the KL (β) 1."
     assert curves(run([])) == ""
 

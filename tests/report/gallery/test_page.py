@@ -83,4 +83,4 @@ def test_the_command_writes_into_the_group_and_says_how_large_it_is(
     result = cli("gallery", vae, "--out", tmp_path / "new" / "g.html")
     assert result.exit_code == 0
     size = (tmp_path / "new" / "g.html").stat().st_size / 2**20
-    assert result.stdout == f"{tmp_path / 'new' / 'g.html'}: 1 run, 1 with a latent explorer, {size:.1f} MiB\n"
+    assert result.stdout == f"{tmp_path / 'new' / 'g.html'}: 1 run, 1 with a latent explorer, {size:.2f} MiB\n"

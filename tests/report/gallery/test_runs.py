@@ -58,6 +58,12 @@ def test_a_row_that_was_cut_off_does_not_count(tmp_path: Path) -> None:
     assert "metrics.csv has 1 damaged row." in cut.notes
 
 
+def test_an_epoch_that_is_none_makes_a_damaged_row(tmp_path: Path) -> None:
+    run = read_run(written(tmp_path / "a", "epoch,val/kl_loss\n1,3.5\n1e300,4\nnan,5\n-1,6\nx,7\n"), "a")
+    assert run.rows == ({"epoch": 1, "val/kl_loss": 3.5},)
+    assert "metrics.csv has 4 damaged rows." in run.notes
+
+
 def test_the_last_value_is_that_of_the_last_validation(tmp_path: Path) -> None:
     run = read_run(written(tmp_path / "a", "epoch,val/kl_loss\n1,3.5\n2,\n3,nan\n4,\n"), "a")
     assert math.isnan(run.last("val/kl_loss") or 0)
