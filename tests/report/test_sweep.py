@@ -46,6 +46,18 @@ def test_the_picture_has_a_point_a_run_coloured_by_weight_with_a_marker_a_size()
     assert np.asarray(dotted.get_xdata()) + np.asarray(dotted.get_ydata()) == pytest.approx([110.0, 110.0])
 
 
+def test_the_bar_names_the_weights_where_they_lie_apart_and_lines_join_runs_that_differ_in_two_keys_alone() -> None:
+    third = [Row({**r.values, "seed": seed}, r.figures, r.run) for seed, r in enumerate(ROWS)]
+    joined, apart = trade_off(ROWS, NAMES, ""), trade_off(third, {**NAMES, "seed": "seed"}, "")
+    assert joined is not None
+    assert apart is not None
+    lines = [[line for line in figure.axes[0].lines if len(line.get_xdata()) > 1] for figure in (joined, apart)]
+    assert [len(found) for found in lines] == [3, 1], "a line a size, and the dotted one"
+    crowded = trade_off([*ROWS, row(4.01, 16, 141.0, 8.0)], NAMES, "")
+    assert crowded is not None
+    assert "4.01" not in [text.get_text() for text in crowded.axes[1].get_yticklabels()]
+
+
 def test_a_weight_of_zero_has_its_place_on_the_bar() -> None:
     figure = trade_off([row(0.0, 2, 100.0, 30.0), *ROWS], NAMES, "")
     assert figure is not None

@@ -11,14 +11,16 @@ from fracture_vae.report.sweep.figures import Row
 
 MARKERS = "os^Dv<>PXh"
 _WEIGHTS = ("beta", "kl_weight")
+_APART = 0.04
+"""Of the colour bar's length, between two of its labels."""
 
 
 def trade_off(rows: Sequence[Row], names: Mapping[str, str], title: str) -> Figure | None:
     """Draw a point a run: x the KL divergence and y the reconstruction term, both nats per image, of the validation.
 
     Colour is the KL term's weight where it is swept (else the first key with numbers), on a logarithmic bar; the
-    marker is the next key, and runs that share it are joined in the order of the weight. The dotted line is where
-    recon + KL is as small as the best run's. None where fewer than two runs have both terms.
+    marker is the next key. Where no third is swept, runs that share a marker are joined in the order of the weight.
+    The dotted line is where recon + KL is as small as the best run's. None where fewer than two runs have both terms.
 
     Args:
         rows: the runs.
@@ -39,7 +41,8 @@ def trade_off(rows: Sequence[Row], names: Mapping[str, str], title: str) -> Figu
         axes.plot([], [], symbol, color="white", markeredgecolor="black", label=label)  # colour is the weight's alone
         weights = [0.0 if colour is None else float(row.values[colour]) for row in group]
         order = np.argsort(weights, kind="stable")
-        axes.plot(np.array(x)[order], np.array(y)[order], color="0.75", linewidth=1 if colour else 0, zorder=1)
+        if colour is not None and len(names) <= 2:
+            axes.plot(np.array(x)[order], np.array(y)[order], color="0.75", linewidth=1, zorder=1)
         points = axes.scatter(
             x,
             y,
@@ -55,7 +58,7 @@ def trade_off(rows: Sequence[Row], names: Mapping[str, str], title: str) -> Figu
     if points is not None and colour is not None:
         bar = figure.colorbar(points, ax=axes, label=_weight_label(names[colour]))
         weights = sorted({float(row.values[colour]) for row in shown})
-        if len(weights) <= len(MARKERS):
+        if len(weights) > 1 and np.diff(bar.norm(weights)).min() > _APART:
             bar.set_ticks(weights, labels=[f"{weight:.6g}" for weight in weights])
             bar.minorticks_off()
     _equal_sum(axes, min(row.figures["recon"] + row.figures["kl"] for row in shown))
