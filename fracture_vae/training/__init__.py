@@ -33,6 +33,7 @@ from fracture_vae.training.session import (
 from fracture_vae.training.slices import ValidationSlices
 from fracture_vae.training.study import about_study_model, announce_study, open_study, write_study_meta
 from fracture_vae.training.tracking import require_tracking, track
+from fracture_vae.training.vectors import VectorPlan
 
 __all__ = [
     "Accelerated",
@@ -53,6 +54,7 @@ __all__ = [
     "RunLog",
     "RunPictures",
     "ValidationSlices",
+    "VectorPlan",
     "VolumeDataset",
     "about_model",
     "about_study_model",
