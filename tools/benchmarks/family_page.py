@@ -19,7 +19,7 @@ def variants(result: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of variants."""
     head = ["variant", "reconstruction", "KL", "ELBO", "NLL at most", "active units", "squared error", "s an epoch"]
     lines = [_line(head), _line(["---"] * len(head))]
-    for (bundle, variant), rows in _grouped(result["rows"], "bundle", "variant").items():
+    for (bundle, variant), rows in sorted(_grouped(result["rows"], "bundle", "variant").items(), key=_by_name):
         named = f"`{bundle}`" if variant is None else f"`{bundle}` `{variant}`"
         shown = [_spread(rows, key, digits) for key, digits in _FIGURES.items()]
         lines.append(_line([named, *shown, _spread(rows, "squared_error", 4), _spread(rows, "seconds_an_epoch", 1)]))
@@ -80,6 +80,10 @@ def _grouped(rows: Rows, *keys: str) -> dict[tuple[Any, ...], list[Mapping[str, 
     for row in rows:
         found.setdefault(tuple(row[key] for key in keys), []).append(row)
     return found
+
+
+def _by_name(group: tuple[tuple[Any, ...], Rows]) -> tuple[str, ...]:
+    return tuple(name or "" for name in group[0])
 
 
 def _spread(rows: Rows, key: str, digits: int) -> str:
