@@ -20,7 +20,7 @@ COLUMNS = {"beta": "beta", "recon": "recon_loss", "kl": "kl_loss", "total": "tot
 """Column of train_log.csv, and the metric it shows; empty where an objective has none."""
 _AXES = {
     "total": "what is minimised",
-    "recon": "an image: sum over its values",
+    "recon": "sum over an image",
     "kl": "nats an image",
     "beta": "weight of KL",
 }
