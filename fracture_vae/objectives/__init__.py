@@ -4,6 +4,7 @@ from fracture_vae.objectives.autoencoding import AETerms, Autoencoding
 from fracture_vae.objectives.elbo import ELBO, VAETerms
 from fracture_vae.objectives.info_vae import InfoVAE, mmd
 from fracture_vae.objectives.iwae import IWAE, negative_log_likelihood
+from fracture_vae.objectives.perceptual import FeatureDistance
 from fracture_vae.objectives.vq import VQReconstruction, VQTerms
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "IWAE",
     "AETerms",
     "Autoencoding",
+    "FeatureDistance",
     "InfoVAE",
     "VAETerms",
     "VQReconstruction",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.networks import Autoencoder, CoderConfig
 from fracture_vae.objectives.likelihoods import likelihood as likelihood_of
+from fracture_vae.objectives.perceptual import FeatureDistance, feature_distance
 from fracture_vae.objectives.scale import recon_weight
 from fracture_vae.registry import OBJECTIVES
 
@@ -21,6 +22,7 @@ class AETerms(NamedTuple):
     total: Tensor
     recon: Tensor  # -log p(x|z), nats an image
     penalty: Tensor  # of the latent code or the decoder, before its weight
+    perceptual: Tensor  # distance of features before its weight; 0 where there is none
 
 
 @OBJECTIVES.add_def("autoencoding", "reconstruction, from a noisy input if asked, with a penalty on code or decoder")
@@ -39,6 +41,7 @@ class Autoencoding(nn.Module):
         weight: of the penalty.
         noise_std: standard deviation of Gaussian noise on the input in training; the clean sample is the target
             (Vincent et al. 2008).
+        perceptual, perceptual_weight: as for :class:`~fracture_vae.objectives.elbo.ELBO`.
 
     Raises:
         InputError: for a value out of range.
@@ -54,17 +57,21 @@ class Autoencoding(nn.Module):
         penalty: str = "none",
         weight: float = 0.01,
         noise_std: float = 0.0,
+        perceptual: FeatureDistance | None = None,
+        perceptual_weight: float = 1.0,
     ) -> None:
         super().__init__()
         if penalty not in PENALTIES:
             raise InputError(f"penalty '{penalty}' is not one of {', '.join(PENALTIES)}{nearest(penalty, PENALTIES)}")
-        for name, value in (("weight", weight), ("noise_std", noise_std)):
+        for name, value in (("weight", weight), ("noise_std", noise_std), ("perceptual_weight", perceptual_weight)):
             if value < 0:
                 raise InputError(f"{name} is {value}; it must be 0 or more")
         self.network = network
         self.penalty = penalty
         self.weight = weight
         self.noise_std = noise_std
+        self.perceptual = perceptual
+        self.perceptual_weight = perceptual_weight
         self._recon_weight = recon_weight(reduction, network.config.shape)
         self._negative_log_likelihood = likelihood_of(likelihood, network.output)
 
@@ -76,7 +83,9 @@ class Autoencoding(nn.Module):
         decoded = self.network.decode(z)
         recon = self._negative_log_likelihood(decoded, x).mean()
         penalty = self._penalty(z, decoded)
-        return AETerms(self._recon_weight * recon + self.weight * penalty, recon, penalty)
+        apart = feature_distance(self.perceptual, x, self.network.to_sample(decoded))
+        total = self._recon_weight * recon + self.weight * penalty + self.perceptual_weight * apart
+        return AETerms(total, recon, penalty, apart)
 
     def _penalty(self, z: Tensor, decoded: Tensor) -> Tensor:
         if self.penalty == "none":

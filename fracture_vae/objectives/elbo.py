@@ -10,6 +10,7 @@ from fracture_vae.errors import InputError
 from fracture_vae.networks import VAE, CoderConfig
 from fracture_vae.networks.gaussian import Gaussian
 from fracture_vae.objectives.likelihoods import likelihood as likelihood_of
+from fracture_vae.objectives.perceptual import FeatureDistance, feature_distance
 from fracture_vae.objectives.scale import recon_weight
 from fracture_vae.objectives.schedulable import Schedulable
 from fracture_vae.registry import OBJECTIVES
@@ -22,6 +23,7 @@ class VAETerms(NamedTuple):
     recon: Tensor  # -log p(x|z)
     kl: Tensor  # KL(q(z|x) || p(z)), as it is, whatever the objective makes of it
     penalty: Tensor  # what this objective adds beyond recon and kl, before its weight; 0 where there is none
+    perceptual: Tensor  # distance of features before its weight; 0 where there is none
 
 
 @OBJECTIVES.add_def("elbo", "VAE: -ELBO with β, free bits and a capacity for the KL term")
@@ -39,6 +41,8 @@ class ELBO(nn.Module):
         beta: β; a schedule may set it.
         free_bits: λ, nats a dimension.
         capacity: C, nats an image, or None; a schedule may set it.
+        perceptual: distance of features between image and reconstruction to add, or None.
+        perceptual_weight: of that.
 
     Raises:
         InputError: for a value out of range.
@@ -56,9 +60,16 @@ class ELBO(nn.Module):
         beta: float = 1.0,
         free_bits: float = 0.0,
         capacity: float | None = None,
+        perceptual: FeatureDistance | None = None,
+        perceptual_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        for name, value in (("beta", beta), ("free_bits", free_bits), ("capacity", capacity or 0.0)):
+        for name, value in (
+            ("beta", beta),
+            ("free_bits", free_bits),
+            ("capacity", capacity or 0.0),
+            ("perceptual_weight", perceptual_weight),
+        ):
             if value < 0:
                 raise InputError(f"{name} is {value}; it must be 0 or more")
         self.network = network
@@ -66,6 +77,8 @@ class ELBO(nn.Module):
         self.has_capacity = capacity is not None
         self.beta = beta
         self.capacity = capacity or 0.0
+        self.perceptual = perceptual
+        self.perceptual_weight = perceptual_weight
         self._recon_weight = recon_weight(reduction, network.config.shape)
         self._negative_log_likelihood = likelihood_of(likelihood, network.output)
 
@@ -74,11 +87,13 @@ class ELBO(nn.Module):
         x = batch["image"]
         q = self.network.encode(x)
         z = q.sample()
-        recon = self._negative_log_likelihood(self.network.decode(z), x).mean()
+        decoded = self.network.decode(z)
+        recon = self._negative_log_likelihood(decoded, x).mean()
         kl = self.network.kl(q, z)
         penalty = self._penalty(x, q, z)
-        total = self._recon_weight * recon + self._weigh(kl) + penalty[0]
-        return VAETerms(total, recon, kl.sum(-1).mean(), penalty[1])
+        apart = feature_distance(self.perceptual, x, self.network.to_sample(decoded))
+        total = self._recon_weight * recon + self._weigh(kl) + penalty[0] + self.perceptual_weight * apart
+        return VAETerms(total, recon, kl.sum(-1).mean(), penalty[1], apart)
 
     def _weigh(self, kl: Tensor) -> Tensor:
         """Return the KL term of the total from KL divergences (B, d)."""

@@ -39,7 +39,8 @@ class IWAE(ELBO):
         x = batch["image"]
         recon, divergence = self.by_sample(x, self.samples)
         total = -self._recon_weight * log_mean_exp(-(recon + divergence)).mean()
-        return VAETerms(total, recon.mean(), divergence.mean(), recon.new_zeros(()))
+        nothing = recon.new_zeros(())
+        return VAETerms(total, recon.mean(), divergence.mean(), nothing, nothing)
 
     def by_sample(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """Return -log p(x|z) and log q(z|x) - log p(z) of draws z, (samples, B) each, in nats."""

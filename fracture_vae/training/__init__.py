@@ -14,6 +14,7 @@ from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.learning_rate import learning_rate
 from fracture_vae.training.metrics import key_metric, lower_is_better, mean_terms, prepare_batch, total_loss
 from fracture_vae.training.objective_schedule import KLPlan, kl_control
+from fracture_vae.training.perceptual import perceptual_distance
 from fracture_vae.training.pictures import RunPictures
 from fracture_vae.training.progress import ProgressBar
 from fracture_vae.training.run_folder import run_folder, write_meta
@@ -33,6 +34,7 @@ from fracture_vae.training.session import (
 from fracture_vae.training.slices import ValidationSlices
 from fracture_vae.training.study import about_study_model, announce_study, open_study, write_study_meta
 from fracture_vae.training.tracking import require_tracking, track
+from fracture_vae.training.vectors import VectorPlan
 
 __all__ = [
     "Accelerated",
@@ -53,6 +55,7 @@ __all__ = [
     "RunLog",
     "RunPictures",
     "ValidationSlices",
+    "VectorPlan",
     "VolumeDataset",
     "about_model",
     "about_study_model",
@@ -73,6 +76,7 @@ __all__ = [
     "mean_terms",
     "named",
     "open_study",
+    "perceptual_distance",
     "prepare_batch",
     "rank",
     "require_counts",

@@ -16,6 +16,12 @@ from fracture_vae.training.run_log import RunLog
 
 COLUMNS = {"beta": "beta", "recon": "recon_loss", "kl": "kl_loss", "total": "total_loss"}
 """Column of train_log.csv, and the metric it shows; empty where an objective has none."""
+_AXES = {
+    "total": "what is minimised",
+    "recon": "sum over an image",
+    "kl": "nats an image",
+    "beta": "weight of KL",
+}
 _MIB = 2**20
 
 
@@ -97,7 +103,10 @@ def peak_memory() -> dict[str, Any]:
 
 
 def draw_losses(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw total, reconstruction and KL against the epoch, of training and of validation, and β where there is one."""
+    """Draw total, reconstruction and KL against the epoch, of training and of validation, and β where there is one.
+
+    Reconstruction and KL are means over the images whatever the reduction; the total follows it.
+    """
     from matplotlib.figure import Figure
 
     shown = [name for name in ("total", "recon", "kl", "beta") if any(_has(row, "train", name) for row in rows)]
@@ -109,7 +118,7 @@ def draw_losses(rows: list[dict[str, Any]], path: Path) -> None:
                 axes.plot(*zip(*points, strict=True), style, markersize=3, label=split)
         axes.set_title(name)
         axes.set_xlabel("epoch")
-        axes.set_ylabel("weight of KL" if name == "beta" else "mean an image")
+        axes.set_ylabel(_AXES[name])
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(frameon=False)
     with replacing(path) as temporary:

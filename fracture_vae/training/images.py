@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -11,16 +12,16 @@ from fracture_vae.errors import InputError
 
 
 class ImageDataset(Dataset[dict[str, Tensor]]):
-    """Labelled images, held as uint8 and given as float32 in [0, 1].
+    """Labelled images, held as uint8 and given as float32 in [0, 1]; or vectors, float32 throughout.
 
     Args:
-        data: images (N, C, H, W) and labels (N,).
+        data: images (N, C, H, W) or vectors (N, F), and labels (N,).
         normal: the labels to keep, as for one-class anomaly detection; None keeps all.
         binarize: 1 where the value is above ½, else 0 (static binarisation at the middle).
         limit: keep the first so many.
 
     Raises:
-        InputError: when nothing is left, or ``limit`` is below 1.
+        InputError: when nothing is left, ``limit`` is below 1, or vectors are to be binarised.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
     ) -> None:
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise InputError(f"limit is {limit}; it must be a whole number of at least 1, or null")
-        images, labels = torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels.copy())
+        if binarize and data.images.dtype.kind == "f":
+            raise InputError("binarize is for images; the data are vectors")
+        images, labels = (torch.from_numpy(np.require(part, requirements="W")) for part in data)
         if normal is not None:
             kept = torch.isin(labels, torch.tensor(list(normal), dtype=labels.dtype))
             images, labels = images[kept], labels[kept]
@@ -50,11 +53,11 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
 
     @property
     def size(self) -> tuple[int, ...]:
-        """Shape of one image, (C, H, W)."""
+        """Shape of one image, (C, H, W), or vector, (F,)."""
         return tuple(self.images.shape[1:])
 
     def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-        """Return on ``device`` ``image`` (B, C, H, W) float32 in [0, 1] and ``label`` (B,)."""
+        """Return on ``device`` ``image`` float32, (B, C, H, W) in [0, 1] or (B, F), and ``label`` (B,)."""
         chosen = torch.as_tensor(indices)
         images, labels = self.images[chosen].to(device), self.labels[chosen].to(device)
-        return {"image": images.float() / 255, "label": labels}
+        return {"image": images if images.is_floating_point() else images.float() / 255, "label": labels}

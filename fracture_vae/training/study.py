@@ -11,11 +11,14 @@ import numpy as np
 from torch import nn
 
 from fracture_vae.cohort.images import Images, LabelledImages, open_images
+from fracture_vae.cohort.vectors import is_matrix
+from fracture_vae.errors import InputError
 from fracture_vae.training.about import About
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.run_folder import write_record
 from fracture_vae.training.session import about_network
+from fracture_vae.training.vectors import VectorPlan, open_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -31,29 +34,43 @@ class Study(NamedTuple):
     test: LabelledImages
     sha256: str
     """Of the values and labels of all parts."""
+    preparation: Mapping[str, Any] = {}
+    """Of vectors: how they were standardised and split, and what their labels stand for."""
 
 
-def open_study(data: str, data_dir: str | os.PathLike[str]) -> Study:
-    """Return the data set ``data``, its last sixth of training samples set apart for validation.
+def open_study(data: str, data_dir: str | os.PathLike[str], plan: VectorPlan | None = None) -> Study:
+    """Return the data set ``data``, its last sixth of training samples set apart for validation; or a matrix.
 
     Args:
-        data: a name `open_images` knows.
+        data: a name `open_images` knows, or the file of a matrix.
         data_dir: the folder ``fracture-vae data`` puts data sets in.
+        plan: how vectors are prepared; None where the network takes images only.
 
     Raises:
-        InputError: as `open_images`.
+        InputError: as `open_images` and `open_vectors`; for a matrix where images are needed, or the reverse.
     """
+    if is_matrix(data):
+        if plan is None:
+            raise InputError(f"data {data}: this bundle takes images; train mnist_ae or mnist_vae on a matrix")
+        vectors = open_vectors(Path(data).expanduser(), plan)
+        parts = (vectors.train, vectors.validate, vectors.test)
+        return Study(Path(data).name, *parts, _digest(parts), vectors.preparation)
+    if plan is not None and plan.for_matrices:
+        raise InputError(f"data {data}: standardise and labels are for matrices; images are in [0, 1] already")
     found: Images = open_images(data, Path(data_dir).expanduser())
     cut = len(found.train.images) - len(found.train.images) // _VALIDATION_SHARE
-    train, validate = (LabelledImages(*(part[where] for part in found.train)) for where in _halves(cut))
+    train, validate = (
+        LabelledImages(found.train.images[where], found.train.labels[where]) for where in (slice(cut), slice(cut, None))
+    )
+    return Study(found.name, train, validate, found.test, _digest((found.train, found.test)))
+
+
+def _digest(parts: Sequence[LabelledImages]) -> str:
     digest = hashlib.sha256()
-    for part in (*found.train, *found.test):
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return Study(found.name, train, validate, found.test, digest.hexdigest())
-
-
-def _halves(cut: int) -> tuple[slice, slice]:
-    return slice(cut), slice(cut, None)
+    for part in parts:
+        for array in part:
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def about_study_model(
@@ -70,6 +87,7 @@ def about_study_model(
         "sha256": study.sha256,
         "normal": None if normal is None else list(normal),
         "samples": len(dataset),
+        **study.preparation,
     }
     return about_network(bundle_root, config, network, data=data)
 
@@ -78,6 +96,8 @@ def announce_study(study: Study, train: ImageDataset, validate: ImageDataset, ac
     """Log what is about to be trained on, and how."""
     size = "×".join(map(str, train.size))
     logger.info("%s: %d training and %d validation samples of %s", study.name, len(train), len(validate), size)
+    if len(train.size) == 1:
+        logger.info("vectors have no pictures: reconstructions, samples and traversals are left out")
     logger.info("running on %s", acceleration)
 
 
@@ -89,5 +109,6 @@ def write_study_meta(
         "name": study.name,
         "sha256": study.sha256,
         "samples": {"train": len(study.train.images), "validate": len(study.validate.images)},
+        **{key: value for key, value in study.preparation.items() if key != "standard"},
     }
     write_record(run_dir, bundle_root, dict(config), {"data": data}, acceleration)

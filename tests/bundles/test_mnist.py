@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
@@ -52,6 +53,14 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return run
 
 
+def matrix_for(name: str, variant: str, folder: Path) -> dict[str, str]:
+    """The setting of a matrix to train on, where the variant is for none but matrices."""
+    if "standardise" not in json.loads(variant_config(BUNDLES / name, variant).read_text(encoding="utf-8")):
+        return {}
+    np.save(folder / "few.npy", np.random.default_rng(0).normal(size=(60, 20)))
+    return {"data": str(folder / "few.npy")}
+
+
 def last_row(run: Path) -> dict[str, str]:
     with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))[-1]
@@ -59,9 +68,10 @@ def last_row(run: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize(("name", "variant"), VARIANTS, ids=lambda value: value)
 def test_every_variant_trains_to_finite_figures_and_a_model_that_loads(
-    train: Callable[..., Path], name: str, variant: str
+    train: Callable[..., Path], tmp_path: Path, name: str, variant: str
 ) -> None:
-    run = train(name, variant)
+    settings = matrix_for(name, variant, tmp_path)
+    run = train(name, variant, **settings)
     row = last_row(run)
     losses = {key: float(value) for key, value in row.items() if key.endswith("_loss") and value}
     assert {"train/recon_loss", "val/recon_loss", "train/total_loss"} <= losses.keys()
@@ -69,7 +79,7 @@ def test_every_variant_trains_to_finite_figures_and_a_model_that_loads(
     content = load(run / "checkpoints" / "last.pt")
     about = json.loads(content["about"])
     assert about["bundle"] == name
-    assert about["data"]["name"] == "digits"
+    assert about["data"]["name"] == ("few.npy" if settings else "digits")
     build_network(**about["network"]).load_state_dict(content["network"])
 
 
@@ -151,42 +161,85 @@ def test_weights_are_kept_only_when_asked_for(train: Callable[..., Path]) -> Non
     assert not list(train("mnist_ae", save_weights=False).rglob("*.pt"))
 
 
-def test_figures_do_not_depend_on_the_batch_size(train: Callable[..., Path]) -> None:
-    """Validation, of the same network, in batches of another size."""
-    runs = [train("mnist_vae", learning_rate=1e-12, final_learning_rate=1e-12, batch_size=size) for size in (16, 64)]
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("mnist_ae", 50, 784), ("mnist_vae", 200, 784), ("mnist_vq", 50, 784)],
+    ids=NAMES,
+)
+def test_figures_are_per_image_whatever_batch_size_and_reduction(
+    train: Callable[..., Path], name: str, low: float, high: float
+) -> None:
+    """Validation, before anything is learnt: about ln 2, or at most 1, for each of 784 values."""
+    still = {"learning_rate": 1e-12, "final_learning_rate": 1e-12, "save_weights": False, "channels": [4]}
+    choices = [("sum", 16), ("mean", 64)]
+    runs = [train(name, reduction=reduction, batch_size=size, **still) for reduction, size in choices]
     recon = [float(last_row(run)["val/recon_loss"]) for run in runs]
-    assert recon[0] == pytest.approx(recon[1], rel=2e-2), "up to the posterior's draws"
-    assert 200 < recon[0] < 784, "nats an image, of 784 pixels at ln 2 each before anything is learnt"
+    assert recon == pytest.approx([recon[0]] * 2, rel=3e-2), "up to draws of the posterior and batch norm's statistics"
+    assert low < recon[0] < high
 
 
 COLLAPSING = {
-    "beta": 4.0, "latent": 2, "limit": None, "max_epochs": 5, "reduction": "mean", "likelihood": "bernoulli_logits",
-    "gradient_clip": 0.01, "save_weights": False,
+    "beta": 4.0, "latent": 2, "likelihood": "gaussian", "limit": None, "max_epochs": 4, "save_weights": False,
 }  # fmt: skip
-"""The KL term weighs 4 · 784 times as much as the reconstruction, for each digit; clipped, for few enough steps."""
+"""A latent of variance v in the pixels pays while v > β (Lucas et al. 2019); the digits' largest are 5.5 and 5.0."""
+CURES = {
+    "free bits": {"free_bits": 1.0},
+    "free bits, mean": {"free_bits": 1.0, "reduction": "mean", "beta": 4 / 784},
+    "batch norm": {"posterior": "batch_norm", "kl_floor": 3.0},
+}
 
 
-@pytest.mark.parametrize(
-    ("cure", "collapsed"),
-    [
-        ({}, True),
-        ({"free_bits": 1.0}, False),
-        ({"beta": 0.001, "beta_schedule": "linear", "beta_epochs": 5}, False),
-        ({"posterior": "batch_norm", "kl_floor": 3.0}, False),
-    ],
-    ids=["beta 4", "free bits", "annealing", "batch norm"],
-)
-def test_a_large_kl_weight_collapses_the_posterior_and_each_cure_prevents_it(
-    train: Callable[..., Path], capsys: pytest.CaptureFixture[str], cure: dict[str, Any], collapsed: bool
+def kl_by_epoch(run: Path) -> list[float]:
+    """KL divergence after each epoch, nats an image of the validation part."""
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return [float(row["val/kl_loss"]) for row in csv.DictReader(file)]
+
+
+def warnings(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().err.splitlines() if "posterior collapse" in line]
+
+
+def test_beta_4_collapses_the_posterior_and_one_warning_names_the_remedies(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    row = last_row(train("mnist_vae", **{**COLLAPSING, **cure}))
-    assert (float(row["val/kl_loss"]) < 1) == collapsed
-    warned = [line for line in capsys.readouterr().err.splitlines() if "posterior collapse" in line]
-    assert len(warned) == collapsed, "once, or not at all"
-    if warned:
-        assert "Lower beta" in warned[0]
-        assert "free bits" in warned[0]
-        assert "a higher KL weight makes it worse" in warned[0]
+    assert kl_by_epoch(train("mnist_vae", **COLLAPSING))[-1] < 0.5
+    (warned,) = warnings(capsys)
+    assert "Lower beta" in warned
+    assert "free bits" in warned
+    assert "a higher KL weight makes it worse" in warned
+
+
+@pytest.mark.parametrize("cure", CURES)
+def test_free_bits_and_batch_norm_prevent_the_collapse(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str], cure: str
+) -> None:
+    assert kl_by_epoch(train("mnist_vae", **{**COLLAPSING, **CURES[cure]}))[-1] > 1.5
+    assert warnings(capsys) == []
+
+
+def test_annealing_to_beta_2_prevents_the_collapse_of_the_first_epochs(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the same β in the end: there a code pays, but a KL term at full weight from the start is soon at 0.
+
+    Bowman et al. 2016 (arXiv:1511.06349, section 3.1) anneal for this reason. What collapsed so recovers, slowly.
+    """
+    settings = {**COLLAPSING, "beta": 2.0, "max_epochs": 5}
+    plain = kl_by_epoch(train("mnist_vae", **settings))
+    assert max(plain[:2]) < 0.8 < plain[-1]
+    assert len(warnings(capsys)) == 1
+    run = train("mnist_vae", **settings, beta_schedule="linear", beta_start=0.5, beta_epochs=4)
+    assert float(last_row(run)["train/beta"]) == 2
+    assert min(kl_by_epoch(run)) > 1
+    assert warnings(capsys) == []
+
+
+def test_annealing_to_beta_4_delays_the_collapse_and_does_not_prevent_it(train: Callable[..., Path]) -> None:
+    """At β = 4 nearly no code pays, however it came about; only a floor under the KL divergence keeps one."""
+    rise = {"beta_schedule": "linear", "beta_start": 0.25, "beta_epochs": 6}
+    kl = kl_by_epoch(train("mnist_vae", **{**COLLAPSING, "max_epochs": 9}, **rise))
+    assert min(kl[:2]) > 1.5
+    assert kl[-1] < 0.6
 
 
 EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
@@ -194,13 +247,16 @@ EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("mnist_ae", "deep"): [("network.config.hidden", (512, 256, 128)), ("network.config.activation", "gelu")],
     ("mnist_ae", "denoising"): [("objective.noise_std", 0.3)],
     ("mnist_ae", "linear"): [("network.config.hidden", ())],
+    ("mnist_ae", "perceptual"): [("objective.perceptual.__class__.__name__", "FeatureDistance")],
     ("mnist_ae", "rae_gp"): [("objective.penalty", "gradient"), ("objective.weight", 1e-4)],
     ("mnist_ae", "rae_l2"): [("objective.penalty", "l2"), ("weight_decay", 1e-6)],
     ("mnist_ae", "sparse"): [("objective.penalty", "l1"), ("network.config.latent", 64)],
+    ("mnist_ae", "vectors"): [("vector_plan.output", "identity"), ("vector_plan.standardise", "zscore")],
     ("mnist_vae", "adaptive"): [("kl_plan.schedule", "adaptive"), ("kl_plan.kl_target", 20.0)],
     ("mnist_vae", "batch_norm"): [("network.head.__class__.__name__", "BatchNormHead")],
     ("mnist_vae", "bernoulli"): [("objective._negative_log_likelihood.__name__", "bernoulli")],
-    ("mnist_vae", "beta4"): [("kl_plan.beta", 4.0), ("network.config.latent", 2)],
+    ("mnist_vae", "beta"): [("network.config.hidden", (4096, 2048, 1024, 512)), ("kl_plan.beta", 1e-3)],
+    ("mnist_vae", "beta4"): [("kl_plan.beta", 4.0), ("objective._negative_log_likelihood.__name__", "gaussian")],
     ("mnist_vae", "capacity"): [("kl_plan.capacity", 25.0), ("kl_plan.beta", 10.0), ("objective.has_capacity", True)],
     ("mnist_vae", "conv"): [("network.config.architecture", "conv"), ("network.config.extra_stage", True)],
     ("mnist_vae", "cosine_annealing"): [("kl_plan.schedule", "cosine")],
@@ -210,9 +266,13 @@ EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("mnist_vae", "gaussian"): [("objective._negative_log_likelihood.__name__", "gaussian")],
     ("mnist_vae", "info_vae"): [("objective.__class__.__name__", "InfoVAE"), ("kl_plan.beta", 0.5)],
     ("mnist_vae", "iwae"): [("objective.__class__.__name__", "IWAE"), ("objective.samples", 5)],
+    ("mnist_vae", "lightweight"): [("network.config.hidden", (1024, 512)), ("network.config.activation", "leakyrelu")],
     ("mnist_vae", "linear_annealing"): [("kl_plan.schedule", "linear")],
     ("mnist_vae", "mean"): [("kl_plan.beta", 0.0012755)],
+    ("mnist_vae", "perceptual"): [("objective.perceptual.__class__.__name__", "FeatureDistance")],
     ("mnist_vae", "skip"): [("kl_plan.delay", 5)],
+    ("mnist_vae", "standard"): [("network.config.hidden", (2048, 1024, 512)), ("network.config.dropout", 0.1)],
+    ("mnist_vae", "vectors"): [("vector_plan.output", "identity"), ("vector_plan.standardise", "zscore")],
     ("mnist_vae", "vamp"): [("network.prior.__class__.__name__", "VampPrior")],
     ("mnist_vq", "fsq"): [("network.quantizer.__class__.__name__", "FiniteScalarQuantizer")],
     ("mnist_vq", "gradient"): [("network.quantizer.ema", False)],

@@ -1,17 +1,26 @@
 """The VAE family's objectives: values by hand, bounds, and figures that do not depend on the batch."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
-from fracture_vae.networks import VAE, Autoencoder, CoderConfig
+from fracture_vae.networks import VAE, VQVAE, Autoencoder, CoderConfig, VQVAEConfig, build_quantizer
 from fracture_vae.networks.gaussian import Gaussian
-from fracture_vae.objectives import ELBO, IWAE, Autoencoding, InfoVAE, mmd, negative_log_likelihood
+from fracture_vae.objectives import (
+    ELBO,
+    IWAE,
+    Autoencoding,
+    InfoVAE,
+    VQReconstruction,
+    mmd,
+    negative_log_likelihood,
+)
 from fracture_vae.objectives.iwae import log_mean_exp
 from fracture_vae.objectives.likelihoods import likelihood
 
@@ -68,6 +77,44 @@ def test_figures_are_per_image_whatever_batch_size_and_reduction(reduction: str,
     other = ELBO(objective.network, name, "sum" if reduction == "mean" else "mean")({"image": x})
     assert other.recon.item() == pytest.approx(whole.recon.item())
     assert other.kl.item() == pytest.approx(whole.kl.item())
+
+
+OBJECTIVES: dict[str, Callable[[str], nn.Module]] = {
+    "elbo": lambda reduction: ELBO(Deterministic(CONFIG), reduction=reduction, beta=2.0),
+    "info_vae": lambda reduction: InfoVAE(Deterministic(CONFIG), reduction=reduction, alpha=1.0, scale=0.0),
+    "iwae": lambda reduction: IWAE(Deterministic(CONFIG), reduction=reduction, samples=2),
+    "autoencoding": lambda reduction: Autoencoding(Autoencoder(CONFIG), reduction=reduction, penalty="l2"),
+    "vq": lambda reduction: VQReconstruction(
+        VQVAE(VQVAEConfig(spatial_dims=2, channels=(4,)), build_quantizer("vq", num_codes=8, dim=3, init="normal")),
+        reduction=reduction, per_image=True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_reports_per_image_whatever_batch_size_and_reduction(name: str, reduction: str) -> None:
+    def reported(reduction: str, size: int) -> list[float]:
+        torch.manual_seed(0)
+        objective = OBJECTIVES[name](reduction).eval()
+        parts = [objective({"image": part}) for part in images(8)["image"].split(size)]
+        shown = [term for term in parts[0]._fields if term in ("recon", "kl", "vq")]
+        return [sum(getattr(part, term).item() for part in parts) / len(parts) for term in shown]
+
+    assert reported(reduction, 8) == pytest.approx(reported("sum", 2), rel=1e-4, abs=1e-6)
+    assert reported(reduction, 8)[0] > 1, "a sum over the values: their mean is below 0.1 where they are squared"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0, 4), st.floats(0, 2), st.sampled_from([None, 3.0]))
+def test_reductions_differ_in_scale_alone(beta: float, free_bits: float, capacity: float | None) -> None:
+    """The mean's total times D is the sum's of β · D: free bits and capacity are nats before they are weighed."""
+    network, values, totals = Fixed(CONFIG).eval(), 36, []
+    for reduction, weight in (("sum", beta * values), ("mean", beta)):
+        torch.manual_seed(0)
+        objective = ELBO(network, reduction=reduction, beta=weight, free_bits=free_bits, capacity=capacity)
+        totals.append(objective(images()).total.item())
+    assert totals[1] * values == pytest.approx(totals[0], rel=1e-5)
 
 
 def test_the_total_by_hand() -> None:

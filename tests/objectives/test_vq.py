@@ -48,6 +48,18 @@ def test_l2_is_the_mean_squared_difference() -> None:
     assert terms({"image": IMAGE}, distance="l2").recon.item() == pytest.approx((0.25 + 0.25) / 4)
 
 
+def test_reduction_sets_what_is_minimised_and_per_image_what_is_reported() -> None:
+    summed = terms({"image": IMAGE}, reduction="sum")
+    assert summed.total.item() == pytest.approx(1.0 + 0.25)
+    assert summed.recon.item() == pytest.approx(0.25)
+    for reduction, total in (("sum", 1.25), ("mean", 0.5)):
+        out = terms({"image": IMAGE}, reduction=reduction, per_image=True)
+        assert out.recon.item() == pytest.approx(1.0)
+        assert out.total.item() == pytest.approx(total)
+    valid = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    assert terms({"image": IMAGE, "valid": valid}, per_image=True).recon.item() == pytest.approx(1.0)
+
+
 def test_the_gradient_term_is_the_mean_over_axes_of_differing_slopes() -> None:
     # rows differ by (0.5, -1) in the image and (0, -0.5) in the reconstruction; columns by (1, -0.5) and (0, -0.5)
     out = terms({"image": IMAGE}, structure="gradient", structure_weight=2.0)
@@ -96,9 +108,9 @@ def test_the_network_s_own_loss_and_reconstruction_enter() -> None:
     assert out.vq.item() == pytest.approx(expected.vq_loss.item())
 
 
-@pytest.mark.parametrize("option", [{"distance": "l3"}, {"structure": "simm"}])
+@pytest.mark.parametrize("option", [{"distance": "l3"}, {"structure": "simm"}, {"reduction": "summ"}])
 def test_an_unknown_term_is_refused_with_the_nearest(option: dict[str, str]) -> None:
-    with pytest.raises(InputError, match=r"did you mean '(l1|l2|ssim)'"):
+    with pytest.raises(InputError, match=r"did you mean '(l1|l2|ssim|sum)'"):
         terms({"image": IMAGE}, **option)
 
 

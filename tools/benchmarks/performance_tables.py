@@ -7,7 +7,7 @@ A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; what is be
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -127,11 +127,20 @@ def filled(text: str, results: Mapping[str, Mapping[str, Any]]) -> str:
     """
     for name, result in results.items():
         rows = ["| | |", "| --- | --- |", *(f"| {what} | {value} |" for what, value in TABLES[name](result))]
-        place = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not place.search(text):
-            raise InputError(f"no place for the table '{name}': add <!-- table: {name} --> and <!-- end -->")
-        text = place.sub(lambda found, rows=rows: found[1] + "\n".join(rows) + "\n" + found[2], text)  # type: ignore[misc]
+        text = placed(text, name, rows)
     return text
+
+
+def placed(text: str, name: str, lines: Sequence[str]) -> str:
+    """Return ``text`` with what stands at the place of the table ``name`` replaced by ``lines``.
+
+    Raises:
+        InputError: when there is no such place.
+    """
+    place = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not place.search(text):
+        raise InputError(f"no place for the table '{name}': add <!-- table: {name} --> and <!-- end -->")
+    return place.sub(lambda found: found[1] + "\n".join(lines) + "\n" + found[2], text)
 
 
 def _times(timing: Mapping[str, Any]) -> str:

@@ -26,10 +26,10 @@ _TEST_SHARE = 6  # every sixth digit is for testing
 
 
 class LabelledImages(NamedTuple):
-    """Images (N, C, H, W) uint8 and their labels (N,) uint8."""
+    """Images (N, C, H, W) uint8 and their labels (N,) uint8; or vectors (N, F) float32 and labels int64."""
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    images: NDArray[np.uint8] | NDArray[np.float32]
+    labels: NDArray[np.uint8] | NDArray[np.int64]
 
 
 class Images(NamedTuple):

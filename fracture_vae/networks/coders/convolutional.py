@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fracture_vae.networks.coders.activations import activation, inputs_of
 from fracture_vae.networks.coders.config import CoderConfig
+from fracture_vae.networks.coders.mlp import each_output
 
 _CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -24,6 +25,7 @@ class ConvolutionalEncoder(nn.Module):
     def __init__(self, config: CoderConfig) -> None:
         super().__init__()
         dims = len(config.shape) - 1
+        self.depth = len(config.channels)
         self.padding = _padding(config)
         self.features = config.channels[-1] * prod(smallest_size(config))
         self.stages = nn.Sequential(
@@ -36,6 +38,10 @@ class ConvolutionalEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return features (B, F) of x (B, C, *spatial)."""
         return self.stages(F.pad(x, self.padding)).flatten(1)
+
+    def hidden_features(self, x: Tensor) -> list[Tensor]:
+        """Return what each stage gives for x (B, C, *spatial)."""
+        return each_output(self.stages.children(), F.pad(x, self.padding))
 
 
 class ConvolutionalDecoder(nn.Module):

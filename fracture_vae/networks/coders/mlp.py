@@ -1,5 +1,6 @@
 """Fully connected encoder and decoder."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 from math import prod
 
@@ -16,11 +17,16 @@ class MLPEncoder(nn.Module):
         super().__init__()
         widths = (prod(config.shape), *config.hidden)
         self.features = widths[-1]
+        self.depth = len(config.hidden)
         self.layers = nn.Sequential(nn.Flatten(), *(_layer(config, a, b) for a, b in pairwise(widths)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (B, F) of x (B, *shape)."""
         return self.layers(x)
+
+    def hidden_features(self, x: Tensor) -> list[Tensor]:
+        """Return what each hidden layer gives for x (B, *shape), the last of them the features."""
+        return each_output(self.layers.children(), x)[1:]
 
 
 class MLPDecoder(nn.Module):
@@ -37,6 +43,15 @@ class MLPDecoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Return (B, *shape) of z (B, latent), before any output function."""
         return self.layers(z).unflatten(1, self.shape)
+
+
+def each_output(layers: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """Return what every one of ``layers``, one after the other, gives."""
+    outputs = []
+    for layer in layers:
+        x = layer(x)
+        outputs.append(x)
+    return outputs
 
 
 def _layer(config: CoderConfig, inputs: int, outputs: int) -> nn.Module:

@@ -1,0 +1,157 @@
+"""The tables of docs/vae_family.md: every variant of the 2D bundles on MNIST, and digits as anomalies of a digit.
+
+    python -m tools.benchmarks.family [--quick] [--part variants|detection]
+
+Each run's figures are kept as they come, in docs/results_family_variants.json and docs/results_family_detection.json:
+called again, it goes on where it was. Images are binarised at ½ for the variants, so that likelihoods are of bits;
+anomalies are sought in grey images. Figures are of the test part, after the last epoch.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+import torch
+from torch import Tensor
+
+from fracture_vae.cohort.images import images_folder
+from fracture_vae.errors import InputError
+from fracture_vae.evaluation.auroc import auroc
+from fracture_vae.files import read_json, write_text
+from fracture_vae.training.study import Study, open_study
+from tools.benchmarks.family_page import write_page
+from tools.benchmarks.family_runs import BUNDLES, anomaly_scores, figures, train
+from tools.benchmarks.timing import machine
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+MATRIX_VARIANTS = ("vectors", "standard", "beta", "lightweight")
+"""Of `mnist_vae` and `mnist_ae`, for matrices and not for images."""
+DETECTORS = (("mnist_ae", "conv"), ("mnist_vae", "conv"), ("mnist_vq", None))
+
+
+class Budget(NamedTuple):
+    """How much is spent on a table."""
+
+    images: int | None
+    """Of an epoch at most; None is all."""
+    epochs: int
+    seeds: int
+    samples: int
+    """k of the importance-weighted bound."""
+    bounded: int
+    """Test images that bound is taken of."""
+
+
+Job = dict[str, Any]
+"""What names a run: bundle, variant, seed and, for detection, the normal digit."""
+
+PARTS: dict[str, tuple[Budget, Budget]] = {
+    "variants": (Budget(6000, 5, 3, 50, 500), Budget(None, 50, 5, 500, 10_000)),
+    "detection": (Budget(2000, 5, 3, 0, 0), Budget(None, 50, 3, 0, 0)),
+}
+"""By part: the quick budget and the full one."""
+
+
+def jobs(part: str, seeds: int) -> list[Job]:
+    """Return the runs of a table, seed by seed, so that one that is broken off has whole seeds."""
+    if part == "detection":
+        kinds = [{"bundle": b, "variant": v, "normal": digit} for b, v in DETECTORS for digit in range(10)]
+    else:
+        kinds = [
+            {"bundle": bundle, "variant": variant}
+            for bundle in ("mnist_ae", "mnist_vae", "mnist_vq")
+            for variant in (None, *_variants(bundle))
+        ]
+    return [{**kind, "seed": seed} for seed in range(seeds) for kind in kinds]
+
+
+def _variants(bundle: str) -> list[str]:
+    names = sorted(path.stem for path in (BUNDLES / bundle / "configs" / "variants").glob("*.json"))
+    return [name for name in names if name not in MATRIX_VARIANTS]
+
+
+def measured(job: Job, budget: Budget, study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one run and return its figures."""
+    detection = "normal" in job
+    own = {
+        **settings,
+        "seed": job["seed"],
+        "limit": budget.images,
+        "max_epochs": budget.epochs,
+        "val_interval": budget.epochs,  # and so no epoch is chosen by its validation
+        "binarize": not detection,
+        "normal": [job["normal"]] if detection else None,
+    }
+    done = train(job["bundle"], job["variant"], own)
+    images = torch.from_numpy(study.test.images.copy()).float() / 255
+    cost = {"epochs": done.epochs, "seconds_an_epoch": done.seconds_an_epoch}
+    if not detection:
+        bits = (images > 0.5).float()
+        return {**cost, **figures(done.network, bits, "bernoulli_logits", budget.samples, budget.bounded)}
+    abnormal = (study.test.labels != job["normal"]).astype(np.int_)
+    scores = anomaly_scores(done.network, images)
+    return {**cost, **{f"auroc_{name}": _auroc(abnormal, values) for name, values in scores.items()}}
+
+
+def _auroc(labels: np.ndarray, scores: Tensor) -> float:
+    return auroc(labels, scores.double().numpy())
+
+
+def work_off(
+    path: Path, wanted: Iterable[Job], budget: Budget, data: str, measure: Callable[[Job], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Measure the jobs that ``path`` has no row of, writing it after each, and return its content.
+
+    Raises:
+        InputError: when ``path`` was made with another budget or data set.
+    """
+    fresh: dict[str, Any] = {
+        "machine": machine(),
+        "torch": torch.__version__,
+        "data": data,
+        "budget": budget._asdict(),
+        "rows": [],
+    }
+    result = read_json(path) if path.is_file() else fresh
+    for key in ("data", "budget"):
+        if result.get(key) != fresh[key]:
+            raise InputError(
+                f"{path}: made with another {key} ({result.get(key)}); move it away, or give another --docs"
+            )
+    names = ("bundle", "variant", "normal", "seed")
+    known = [{key: row[key] for key in names if key in row} for row in result["rows"]]
+    for job in wanted:
+        if job in known:
+            continue
+        row = {**job, **measure(job)}
+        click.echo(json.dumps(row))
+        result["rows"].append(row)
+        write_text(path, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+@click.command(help=__doc__)
+@click.option("--quick", is_flag=True, help="Fewer images, epochs and seeds.")
+@click.option("--part", type=click.Choice([*PARTS, "all"]), default="all", show_default=True)
+@click.option("--docs", type=click.Path(exists=True, path_type=Path), default=DOCS, help="Folder of vae_family.md.")
+@click.option("--data", default="mnist", show_default=True, help="A data set, or digits.")
+@click.option("--data-dir", type=click.Path(path_type=Path), default=images_folder, help="Folder that holds it.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=JSON", help="A setting of every run. Repeatable.")
+def main(quick: bool, part: str, docs: Path, data: str, data_dir: Path, overrides: tuple[str, ...]) -> None:
+    study = open_study(data, data_dir)
+    pairs = (override.partition("=")[::2] for override in overrides)
+    settings = {"data": data, "data_dir": str(data_dir), **{key: json.loads(value) for key, value in pairs}}
+    for name in PARTS if part == "all" else (part,):
+        budget = PARTS[name][0 if quick else 1]
+        work_off(
+            docs / f"results_family_{name}.json", jobs(name, budget.seeds), budget, study.name,
+            lambda job, budget=budget: measured(job, budget, study, settings),  # type: ignore[misc]
+        )  # fmt: skip
+    write_page(docs)
+
+
+if __name__ == "__main__":
+    main()
