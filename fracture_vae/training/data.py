@@ -194,8 +194,11 @@ class BatchLoader:
         self._draws.manual_seed(int(torch.randint(2**48, (), generator=self._epochs)) + self.rank)
         mine = order[self.rank :: self.world_size].tolist()
         for step in range(len(self)):
-            batch = self.dataset.batch(mine[step * self.batch_size : (step + 1) * self.batch_size], self.device)
-            yield batch if self.augmentation is None else self._augmented(batch, self.augmentation)
+            yield self._batch(mine[step * self.batch_size : (step + 1) * self.batch_size])
+
+    def _batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        batch = self.dataset.batch(indices, self.device)
+        return batch if self.augmentation is None else self._augmented(batch, self.augmentation)
 
     def _augmented(self, batch: Mapping[str, Tensor], config: AugmentConfig) -> dict[str, Tensor]:
         params = draw(config, len(batch["image"]), self._draws)
