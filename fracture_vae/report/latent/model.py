@@ -1,6 +1,6 @@
 """A trained 2D network and its images: to the latent space and back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fracture_vae.cohort.images import images_folder
 from fracture_vae.cohort.images.load import DIGITS
+from fracture_vae.cohort.vectors import is_matrix
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json
 from fracture_vae.maps.model import ModelFile, find_models, load_network
@@ -17,6 +18,7 @@ from fracture_vae.networks.priors import StandardPrior, VampPrior
 from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.run_folder import RESOLVED_CONFIG
 from fracture_vae.training.study import open_study
+from fracture_vae.training.vectors import VectorPlan
 
 _BATCH = 500
 
@@ -134,7 +136,9 @@ def _test_images(run: str | Path, folder: Path, model: ModelFile) -> ImageDatase
     if not isinstance(place, str) or place.startswith("$"):
         place = str(images_folder())
     name = DIGITS if known.get("name") == DIGITS else str(config.get("data"))
-    study = open_study(name, place)
+    keys = (field.name for field in fields(VectorPlan))
+    plan = VectorPlan(**{key: config[key] for key in keys if key in config}) if is_matrix(name) else None
+    study = open_study(name, place, plan)
     if study.sha256 != known.get("sha256"):
         raise InputError(
             f"{run}: was trained on {known.get('name')}, and {place} does not hold that; fetch it there "
