@@ -134,7 +134,7 @@ class Accelerated(nn.Module):
         self.acceleration = acceleration
         self._compiled: Callable[..., Any] | None = None
         if acceleration.compile:
-            self._compiled = torch.compile(self._run, fullgraph=True)
+            self._compiled = torch.compile(self._run, fullgraph=True, options=_compiler_options(acceleration))
         self._proven = False
 
     def forward(self, batch: dict[str, Tensor] | Tensor) -> Any:
@@ -189,6 +189,15 @@ def _keep_compiled_code() -> None:
 
     if os.environ.get(_CODE_CACHE, default_cache_dir()) == default_cache_dir():
         os.environ[_CODE_CACHE] = str(cache_folder() / "compiled" / _processor())
+
+
+def _compiler_options(acceleration: Acceleration) -> dict[str, bool]:
+    """Return what differs from the compiler's defaults.
+
+    On a CPU a buffer is freed once it was read last: to reuse one it may be held through a whole backward pass, and
+    the C library keeps what is freed anyway.
+    """
+    return {"allow_buffer_reuse": False} if acceleration.device.type == "cpu" else {}
 
 
 def _try_instructions() -> None:
