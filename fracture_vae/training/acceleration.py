@@ -191,7 +191,7 @@ def _keep_compiled_code() -> None:
         os.environ[_CODE_CACHE] = str(cache_folder() / "compiled" / _processor())
 
 
-def _compiler_options(acceleration: Acceleration) -> dict[str, bool]:
+def _compiler_options(acceleration: Acceleration) -> dict[str, str | int | bool | Callable[..., Any]]:
     """Return what differs from the compiler's defaults.
 
     On a CPU a buffer is freed once it was read last: to reuse one it may be held through a whole backward pass, and
