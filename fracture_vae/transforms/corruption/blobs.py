@@ -1,4 +1,4 @@
-"""Where something may grow, and what outline it has: bumpy, turned ellipsoids with soft edges, centred in tissue."""
+"""Bumpy, turned ellipsoids with soft edges: the outline of what grows in tissue."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fracture_vae.transforms.corruption.box import Box, box_around, shape_for, spatial
+from fracture_vae.transforms.corruption.places import tissue_places
 from fracture_vae.transforms.corruption.spline import field
 
-CANDIDATES = 32
-"""Places tried before an image is searched for tissue."""
 SMALLEST = 1.5
 """Shortest semi-axis in voxels."""
 BUMPS = 7
@@ -42,11 +41,14 @@ class Blobs(NamedTuple):
     """(B, 2, BUMPS, …): spline coefficients of the outline's roughness, and of the strength's unevenness inside."""
 
 
-def draw_blobs(images: Tensor, size: tuple[float, float], generator: torch.Generator) -> Blobs:
+def draw_blobs(
+    images: Tensor, size: tuple[float, float], generator: torch.Generator, structured: bool = False
+) -> Blobs:
     """Draw a blob for each of (B, C, *spatial) ``images``.
 
     Its longest diameter is drawn uniformly from ``size``, as a share of the shortest axis; the others are 0.6 to 1
-    of it.
+    of it. It lies in tissue (see :mod:`fracture_vae.transforms.corruption.places`), where there is ``structured``
+    tissue rather than even, if that is asked for.
     """
     batch, dims = len(images), images.dim() - 2
     low, high = (share * min(images.shape[2:]) / 2 for share in size)
@@ -55,28 +57,12 @@ def draw_blobs(images: Tensor, size: tuple[float, float], generator: torch.Gener
     radii = (longest * aspect / aspect.amax(1, keepdim=True)).clamp(min=SMALLEST)
     edge = torch.rand(batch, generator=generator) * 0.4 + 0.3
     return Blobs(
-        centre=tissue_places(images, generator),
+        centre=tissue_places(images, radii.amax(1), structured, generator),
         radii=radii,
         turn=torch.linalg.qr(torch.randn(batch, dims, dims, generator=generator)).Q,
         edge=torch.maximum(edge, SMALLEST / radii.amax(1)).clamp(max=1),
         bumps=torch.randn(batch, 2, *[BUMPS] * dims, generator=generator),
     )
-
-
-def tissue_places(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return for each image a place (B, D) in voxels where it is positive, or any where it is nowhere."""
-    batch, size = len(images), torch.tensor(images.shape[2:])
-    drawn = torch.rand(batch, CANDIDATES, len(size), generator=generator)
-    places = (drawn * size).long()
-    where: list[Tensor | slice] = [torch.arange(batch)[:, None], slice(None), *places.unbind(-1)]
-    values = images[tuple(where)].amax(-1).cpu()
-    found, first = (values > 0).max(1)
-    chosen = places[torch.arange(batch), first].float()
-    for sample in found.logical_not().nonzero().flatten().tolist():
-        tissue = (images[sample].amax(0) > 0).nonzero()
-        if len(tissue):
-            chosen[sample] = tissue[int(drawn[sample, 0, 0] * len(tissue))].float().cpu()
-    return chosen
 
 
 def box_of(blobs: Blobs, size: torch.Size, shape: tuple[int, ...] | None = None) -> Box:

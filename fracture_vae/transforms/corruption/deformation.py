@@ -61,7 +61,7 @@ class Deformation:
     def draw(self, images: Tensor, generator: torch.Generator) -> DeformationParams:
         """Draw a deformation for each image."""
         batch, dims = len(images), images.dim() - 2
-        blobs = draw_blobs(images, self.size, generator)
+        blobs = draw_blobs(images, self.size, generator, structured=True)
         strength = draw_signed(self.strength, batch, generator)
         direction = F.normalize(torch.randn(batch, dims, generator=generator), dim=1)
         shifted = torch.rand(batch, generator=generator) < self.shifts
