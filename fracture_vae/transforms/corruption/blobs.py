@@ -3,27 +3,26 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fracture_vae.transforms.corruption.box import Box, box_around, shape_for, spatial
+from fracture_vae.transforms.corruption.filters import local_mean, strongest
 from fracture_vae.transforms.corruption.places import tissue_places
 from fracture_vae.transforms.corruption.spline import field
 
 SMALLEST = 1.5
 """Shortest semi-axis in voxels."""
-BUMPS = 7
+BUMPS = 9
 """Coefficients of the outline's roughness along an axis."""
-BUMP = 0.6
+BUMP = 0.5
 """Their distance, in longest semi-axes."""
-ROUGHNESS = 0.15
+ROUGHNESS = 0.22
 """Standard deviation of the outline, in semi-axes; it is cut at two of them."""
-UNEVENNESS = 0.25
+UNEVENNESS = 0.35
 """Standard deviation of the strength inside."""
 REACH = 1 + 2 * ROUGHNESS
 MARGIN = 2
 """Voxels of a box around its blob, so that neighbourhoods of 5 are whole."""
-_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class Blobs(NamedTuple):
@@ -65,9 +64,12 @@ def draw_blobs(
     )
 
 
-def box_of(blobs: Blobs, size: torch.Size, shape: tuple[int, ...] | None = None) -> Box:
-    """Return the box that holds all of each blob in images of ``size``, on the CPU; or the one of ``shape``."""
-    half = (blobs.turn * blobs.radii[:, None]).norm(dim=-1) * REACH + MARGIN
+def box_of(blobs: Blobs, size: torch.Size, shape: tuple[int, ...] | None = None, reach: float = REACH) -> Box:
+    """Return the box that holds each blob up to ``reach`` semi-axes in images of ``size``, on the CPU.
+
+    ``shape`` gives it that shape instead.
+    """
+    half = (blobs.turn * blobs.radii[:, None]).norm(dim=-1) * reach + MARGIN
     return box_around(blobs.centre, shape or shape_for(half, size), size)
 
 
@@ -103,9 +105,7 @@ def smooth_step(level: Tensor) -> Tensor:
 
 def tissue(region: Tensor) -> Tensor:
     """Return (B, 1, *spatial): 1 among positive voxels, towards 0 where a voxel's surroundings are empty."""
-    dims = region.dim() - 2
-    positive = (region.amax(1, keepdim=True) > 0).to(region.dtype)
-    share: Tensor = _POOL[dims](positive, 5, stride=1, padding=2, count_include_pad=False)
+    share = local_mean((strongest(region) > 0).to(region.dtype), 5)
     return (2 * share).clamp(max=1)
 
 
