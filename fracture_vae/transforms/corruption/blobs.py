@@ -12,11 +12,11 @@ from fracture_vae.transforms.corruption.spline import field
 
 SMALLEST = 1.5
 """Shortest semi-axis in voxels."""
-BUMPS = 9
+BUMPS = 7
 """Coefficients of the outline's roughness along an axis."""
-BUMP = 0.5
+BUMP = 0.6
 """Their distance, in longest semi-axes."""
-ROUGHNESS = 0.22
+ROUGHNESS = 0.18
 """Standard deviation of the outline, in semi-axes; it is cut at two of them."""
 UNEVENNESS = 0.35
 """Standard deviation of the strength inside."""
@@ -54,7 +54,7 @@ def draw_blobs(
     longest = torch.rand(batch, 1, generator=generator) * (high - low) + low
     aspect = torch.rand(batch, dims, generator=generator) * 0.4 + 0.6
     radii = (longest * aspect / aspect.amax(1, keepdim=True)).clamp(min=SMALLEST)
-    edge = torch.rand(batch, generator=generator) * 0.4 + 0.3
+    edge = torch.rand(batch, generator=generator) * 0.5 + 0.5
     return Blobs(
         centre=tissue_places(images, radii.amax(1), structured, generator),
         radii=radii,
