@@ -20,6 +20,7 @@ from fracture_vae.training.acceleration import usable
 from fracture_vae.training.storage import DTYPE, hold
 from fracture_vae.transforms import AugmentConfig, Preprocessing, apply, draw, multiple_of
 from fracture_vae.transforms.augment import resample
+from fracture_vae.transforms.corruption import Corruption, corrupt
 from fracture_vae.transforms.padding import centred
 
 
@@ -154,9 +155,9 @@ class InMemory(Protocol):
 class BatchLoader:
     """Batches of a data set held in memory, on a device, augmented there; no worker processes.
 
-    In training (``augmentation`` or ``shuffle`` given) every epoch is a new permutation and a last batch that is
-    not full is left out, so that shapes never change; otherwise order is kept and every volume comes once. Its
-    state (one generator, the same on every rank) is part of a resume checkpoint.
+    In training (``shuffle``) every epoch is a new permutation with new draws, and a last batch that is not full is
+    left out, so that shapes never change; otherwise order is kept, every volume comes once and every epoch draws the
+    same. Its state (one generator, the same on every rank) is part of a resume checkpoint.
 
     Args:
         dataset: the volumes.
@@ -164,7 +165,9 @@ class BatchLoader:
         device: where batches are put and augmented.
         shuffle: draw a new permutation each epoch.
         augmentation: what to draw for each sample, or None.
-        seed: of the permutations and augmentations.
+        corruption: what a network is to undo, or None. Batches then hold ``corrupted``, the augmented image spoilt, and
+            ``anomaly`` (B, 1, *spatial), 1 where it was.
+        seed: of the permutations, augmentations and corruptions.
         rank, world_size: this process's share when several train together.
     """
 
@@ -175,6 +178,7 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         shuffle: bool = False,
         augmentation: AugmentConfig | None = None,
+        corruption: Corruption | None = None,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -187,6 +191,8 @@ class BatchLoader:
         self.device = usable(device)
         self.shuffle = shuffle
         self.augmentation = augmentation
+        self.corruption = corruption
+        self.seed = seed
         self.rank = rank
         self.world_size = world_size
         self._share = share
@@ -199,14 +205,23 @@ class BatchLoader:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         count = len(self.dataset)
         order = torch.randperm(count, generator=self._epochs) if self.shuffle else torch.arange(count)
-        self._draws.manual_seed(int(torch.randint(2**48, (), generator=self._epochs)) + self.rank)
+        drawn = int(torch.randint(2**48, (), generator=self._epochs)) if self.shuffle else self.seed
+        self._draws.manual_seed(drawn + self.rank)
         mine = order[self.rank :: self.world_size].tolist()
         for step in range(len(self)):
             yield self._batch(mine[step * self.batch_size : (step + 1) * self.batch_size])
 
     def _batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         batch = self.dataset.batch(indices, self.device)
-        return batch if self.augmentation is None else self._augmented(batch, self.augmentation)
+        if self.augmentation is not None:
+            batch = self._augmented(batch, self.augmentation)
+        return batch if self.corruption is None else {**batch, **self._corrupted(batch, self.corruption)}
+
+    def _corrupted(self, batch: Mapping[str, Tensor], corruption: Corruption) -> dict[str, Tensor]:
+        image, truth = corrupt(batch["image"], corruption, self._draws)
+        if "valid" in batch:
+            image, truth = image * batch["valid"], truth * batch["valid"]
+        return {"corrupted": image, "anomaly": truth}
 
     def _augmented(self, batch: Mapping[str, Tensor], config: AugmentConfig) -> dict[str, Tensor]:
         params = draw(config, len(batch["image"]), self._draws)
