@@ -9,16 +9,20 @@ from fracture_vae.transforms.corruption.base import (
     from_options,
     rows,
 )
+from fracture_vae.transforms.corruption.collapse import Collapse
 from fracture_vae.transforms.corruption.deformation import Deformation
 from fracture_vae.transforms.corruption.foreign import ForeignPatch
 from fracture_vae.transforms.corruption.intensity import Intensity
 from fracture_vae.transforms.corruption.masking import MaskedBlocks
 from fracture_vae.transforms.corruption.mixture import Mixture
 from fracture_vae.transforms.corruption.noise import CoarseNoise
+from fracture_vae.transforms.corruption.poisson import PoissonPatch
+from fracture_vae.transforms.corruption.texture import Texture
 
 __all__ = [
     "CHANGED",
     "CoarseNoise",
+    "Collapse",
     "Corrupted",
     "Corruption",
     "Deformation",
@@ -26,6 +30,8 @@ __all__ = [
     "Intensity",
     "MaskedBlocks",
     "Mixture",
+    "PoissonPatch",
+    "Texture",
     "build_corruption",
     "corrupt",
     "from_options",
