@@ -74,8 +74,25 @@ def test_network_gradients_reach_every_parameter(name: str) -> None:
     for term in out[1:]:
         if term.ndim == 0 and term.is_floating_point():
             loss = loss + term
+    if hasattr(network, "detect"):
+        loss = loss + network.detect(x).logits.square().mean()
     loss.backward()
     assert [key for key, grad in gradients(network).items() if grad is None or not grad.any()] == []
+
+
+@registered(registry.NETWORKS)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_a_network_that_detects_returns_a_logit_a_voxel_beside_its_reconstruction(name: str, training: bool) -> None:
+    network = made(registry.NETWORKS, name).train(training)
+    if not hasattr(network, "detect"):
+        pytest.skip("no head")
+    x = torch.rand(registry.NETWORKS[name].example_shape)
+    torch.manual_seed(0)
+    reconstruction, logits = network.detect(x)
+    assert logits.shape == (len(x), 1, *x.shape[2:])
+    assert logits.dtype == torch.float32
+    if not training:
+        assert torch.equal(reconstruction, network(x))
 
 
 @registered(registry.NETWORKS)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.holdout import guard_holdout
+from fracture_vae.cohort.levels import level_index
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.cohort.volumes import read_stored, read_volume
 from fracture_vae.errors import InputError
@@ -64,6 +65,7 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         self.images = hold((len(shapes), 1, *self.size), storage, usable(device))
         self.places = [centred(shape, self.size) for shape in shapes]
         self.padded = any(shape != tuple(self.size) for shape in shapes)
+        self.levels = torch.tensor([level_index(case.level) for case in self.data])
 
         def load(index: int) -> None:
             where = self.data[index].image
@@ -81,9 +83,15 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         return {key: value[0] for key, value in self.batch([index]).items()}
 
     def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-        """Return on ``device`` ``image`` (B, 1, H, W, D) float32 and, if any volume is padded, ``valid`` likewise."""
+        """Return on ``device`` ``image`` (B, 1, H, W, D) float32; ``valid`` likewise, if any volume is padded; and
+        ``level`` (B,) int64, 0 where unknown, if any is known."""
         images = self.images[list(indices)].to(device, non_blocking=True).float()
-        return {"image": images, "valid": self._valid(indices, images)} if self.padded else {"image": images}
+        batch = {"image": images}
+        if self.padded:
+            batch["valid"] = self._valid(indices, images)
+        if self.levels.any():
+            batch["level"] = self.levels[list(indices)].to(device, non_blocking=True)
+        return batch
 
     def _valid(self, indices: Sequence[int], like: Tensor) -> Tensor:
         """Return 1 where a volume is and 0 in its padding: the product of one such line an axis."""
@@ -217,7 +225,7 @@ class BatchLoader:
 
     def _augmented(self, batch: Mapping[str, Tensor], config: AugmentConfig) -> dict[str, Tensor]:
         params = draw(config, len(batch["image"]), self._draws)
-        out = {"image": apply(batch["image"], params)}
+        out = {**batch, "image": apply(batch["image"], params)}
         if "valid" in batch:
             out["valid"] = (resample(batch["valid"], params) > 0.5).float()
             out["image"] = out["image"] * out["valid"]
