@@ -71,6 +71,7 @@ for command in (
     phantom.phantom,
     images.data,
     models.train,
+    models.baseline,
     models.infer,
     models.sheet,
     sweep.sweep,

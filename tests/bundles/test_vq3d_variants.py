@@ -21,9 +21,7 @@ VARIANTS = sorted(path.stem for path in (BUNDLE / "configs" / "variants").glob("
 
 
 @pytest.fixture(scope="module")
-def run_of(
-    tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any], tiny_cohort: Path
-) -> Callable[[str], Path]:
+def run_of(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any], tiny_cohort: Path) -> Callable[[str], Path]:
     """``run_of(variant)`` is the folder of a run of two epochs; trained once, not to be changed."""
 
     @functools.cache

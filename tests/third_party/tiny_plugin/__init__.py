@@ -1,4 +1,4 @@
-"""One network, one quantizer and one corruption, registered by importing this module."""
+"""One network, quantizer, corruption and score, registered by importing this module."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from fracture_vae.maps.scores import Score
 from fracture_vae.networks import Quantized, Quantizer
-from fracture_vae.registry import CORRUPTIONS, NETWORKS, QUANTIZERS
+from fracture_vae.registry import CORRUPTIONS, NETWORKS, QUANTIZERS, SCORES
 from fracture_vae.transforms.corruption import Corrupted
 
 
@@ -70,3 +71,12 @@ class TinyDark:
 
 
 TinyDark.example = staticmethod(TinyDark)
+
+
+@SCORES.add_def("tiny_cubed", "|x - x̂|³")
+@dataclass(frozen=True)
+class TinyCubed(Score):
+    """The third power of the residual."""
+
+    def __call__(self, seen):
+        return (seen.image - seen.reconstruction).abs().pow(3).mean(1, keepdim=True)
