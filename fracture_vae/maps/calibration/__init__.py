@@ -1,0 +1,1 @@
+"""Calibration: from healthy maps out of fold to z maps, p-values and a threshold with a stated rate of false alarms."""

@@ -1,0 +1,100 @@
+"""Conformal p-values: where a score ranks among those of healthy cases, and which score a rate of false alarms allows.
+
+Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World (2005); over folds Vovk, Cross-conformal predictors
+(Annals of Mathematics and Artificial Intelligence 74, 2015); over patients Lee, Barber & Willett, Distribution-free
+inference with hierarchical data (2023), section 3. ``docs/calibration.md`` says what is guaranteed, and what is not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
+
+from fracture_vae.errors import InputError
+
+
+class PValues(NamedTuple):
+    """How often a healthy case scores this high: counted by case, and, more carefully, by patient."""
+
+    case: float
+    patient: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Scores of healthy cases that neither the model nor the moments behind the scores have seen.
+
+    Attributes:
+        scores: (n,), higher is more abnormal.
+        patients: whose each is, (n,).
+    """
+
+    scores: NDArray[np.float64]
+    patients: tuple[str, ...]
+
+    def without(self, patient: str) -> "Reference":
+        """Return what is left without a patient, who is no new one among their own cases."""
+        kept = [index for index, owner in enumerate(self.patients) if owner != patient]
+        return Reference(self.scores[kept], tuple(self.patients[index] for index in kept))
+
+    def shares(self, score: float) -> list[float]:
+        """Return, by patient, the share of their cases that score at least ``score``."""
+        above: dict[str, list[bool]] = {}
+        for own, patient in zip(self.scores.tolist(), self.patients, strict=True):
+            above.setdefault(patient, []).append(own >= score)
+        return [sum(cases) / len(cases) for cases in above.values()]
+
+
+def p_values(references: Sequence[tuple[Reference, float]]) -> PValues:
+    """Return the p-values of a case from its score among each reference, one of them a fold's.
+
+    By case, (1 + Σₖ Σᵢ 1[sᵢ ≥ s(k)]) / (n + 1), with s(k) the case's score under the model of fold k: split-conformal
+    for one reference, cross-conformal (Vovk 2015) for several. By patient, (1 + Σₖ Σₚ Sₚ(s(k))) / (P + 1), with Sₚ
+    the share of patient p's cases at s(k) or above: every patient weighs the same however many cases they have.
+
+    Without any reference both are 1.
+    """
+    cases = sum(int((reference.scores >= score).sum()) for reference, score in references)
+    of = sum(len(reference.scores) for reference, _ in references)
+    shares = [share for reference, score in references for share in reference.shares(score)]
+    return PValues((1 + cases) / (1 + of), (1 + sum(shares)) / (1 + len(shares)))
+
+
+def threshold(scores: NDArray[np.float64], alpha: float) -> float:
+    """Return the score that a case must exceed for its p-value by case among ``scores`` (n,) to be at most ``alpha``.
+
+    It is the m-th largest, m = ⌊α (n + 1)⌋, and infinite where m = 0: so few healthy cases allow no alarm.
+
+    Raises:
+        InputError: for a rate outside (0, 1).
+    """
+    require_rate(alpha)
+    allowed = int(np.floor(alpha * (len(scores) + 1) + 1e-9))  # 0.1 (29 + 1) is below 3 in floating point
+    return float(np.sort(scores)[-allowed]) if allowed else float("inf")
+
+
+def exceeds(p_value: float, alpha: float) -> bool:
+    """Return whether a p-value is at most ``alpha``, with the tolerance of `threshold`."""
+    return p_value <= alpha + 1e-9
+
+
+def require_rate(alpha: float) -> None:
+    """Require a rate of false alarms in (0, 1).
+
+    Raises:
+        InputError: for any other.
+    """
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha {alpha:g}: must lie between 0 and 1, such as 0.05")
+
+
+def q_values(p: Sequence[float]) -> list[float]:
+    """Return the smallest false-discovery rates at which each of ``p`` is found (Benjamini & Hochberg 1995).
+
+    Conformal p-values that share a reference are positively dependent, under which the rate holds (Bates, Candès,
+    Lei, Romano & Sesia, Annals of Statistics 51, 2023, theorem 2).
+    """
+    return [float(q) for q in false_discovery_control(p)] if len(p) else []
