@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fracture_vae import bundle as bundles
-from fracture_vae.cohort.manifest import read_cohort
+from fracture_vae.cohort.manifest import pseudonym, read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure, nearest
 from fracture_vae.files import read_json
@@ -110,13 +110,23 @@ def _folds(cohort: str | None) -> tuple[int, ...]:
     return table.folds
 
 
+class _Inference(NamedTuple):
+    """A model, the config that runs it with which overrides, and the entries of its datalist."""
+
+    model: ModelFile
+    config: Path
+    overrides: dict[str, Any]
+    items: list[dict[str, Any]]
+
+
 def infer_cases(
     model: Path, output: Path, settings: Mapping[str, Any], *, in_source: bool = False, bundle: Path | None = None
 ) -> None:
     """Write the maps of ``model`` (a run folder, a checkpoint or a bundle) to ``output``.
 
-    A run of all folds gives each case of its cohort to the model that did not see its patient. Network and
-    preprocessing are the checkpoint's own, unless ``settings`` (ids of inference.json) say otherwise.
+    A run of all folds gives each case of its cohort to the model that did not see its patient, and cases that none of
+    its models has seen to all of them: their maps are means. Network and preprocessing are the checkpoint's own, unless
+    ``settings`` (ids of inference.json) say otherwise.
 
     Raises:
         InputError: for anything wrong with what was given.
@@ -124,15 +134,13 @@ def infer_cases(
     """
     if "output_dir" in settings:
         raise InputError("--set output_dir: the folder is given by --output")
-    jobs: list[tuple[Path, dict[str, Any]]] = []
-    items: list[dict[str, Any]] = []
+    planned = []
     for found in find_models(model):
         config = _config(bundle or find_bundle(found, BUNDLES), "inference.json")
         overrides = {"checkpoint": str(found.path), "output_dir": str(output), **_as_trained(found), **settings}
-        own = _items({**bundles.load([config]), **overrides}, found)
-        _refuse_second_model(items, own, found)
-        items += own
-        jobs.append((config, overrides))
+        planned.append(_Inference(found, config, overrides, _items({**bundles.load([config]), **overrides}, found)))
+    jobs = _joined(planned)
+    items = [item for job in jobs for item in job.items]
     if len(jobs) > 1 and settings.get("cohort"):
         _warn_of_missing_folds(settings["cohort"], items)
     for item in items:
@@ -141,9 +149,9 @@ def infer_cases(
     if in_source:
         require_sources(items)
     failed: dict[str, str] = {}
-    for config, overrides in jobs:
+    for job in jobs:
         try:
-            bundles.run([config], "run", overrides)
+            bundles.run([job.config], "run", job.overrides)
         except PartialFailure as failure:
             failed |= failure.failed
     written = len(items) - len(failed)
@@ -163,17 +171,34 @@ def _warn_of_missing_folds(cohort: str, items: Sequence[Mapping[str, Any]]) -> N
         )
 
 
-def _refuse_second_model(
-    items: Sequence[Mapping[str, Any]], more: Sequence[Mapping[str, Any]], model: ModelFile
-) -> None:
-    """Refuse a case that another fold's model runs over already: its maps would be overwritten."""
-    images = {item["image"] for item in items}
-    for item in more:
-        if item["image"] in images:
-            fold = model.path.parent.parent
-            raise InputError(
-                f"{item['image']}: a model of each fold would run over it; give one fold's, such as {fold}"
-            )
+def _joined(planned: Sequence[_Inference]) -> list[_Inference]:
+    """Return the inferences to run: one of an ensemble, where all models would run over the same cases.
+
+    Raises:
+        InputError: for a case of several models of which some have seen its patient, or that do not share all cases.
+    """
+    first, *others = planned
+    if others and all(other.items == first.items for other in others):
+        trained_on = {patient for job in planned for patient in job.model.about.trained_on}
+        for item in first.items:
+            if pseudonym(item.get("patient_id", "")) in trained_on:
+                raise _several(item, first)
+        logger.info("maps are means over the models of %d folds", len(planned))
+        return [first._replace(overrides={**first.overrides, "ensemble": [str(job.model.path) for job in others]})]
+    images: set[str] = set()
+    for job in planned:
+        for item in job.items:
+            if item["image"] in images:
+                raise _several(item, job)
+        images |= {item["image"] for item in job.items}
+    return list(planned)
+
+
+def _several(item: Mapping[str, Any], job: _Inference) -> InputError:
+    return InputError(
+        f"{item['image']}: a model of each fold would run over it, and some were trained on its patient; give one "
+        f"fold's, such as {job.model.path.parent.parent}"
+    )
 
 
 def _as_trained(model: ModelFile) -> dict[str, Any]:
