@@ -30,7 +30,7 @@ from sklearn.decomposition import PCA
 
 from fracture_vae.files import write_text
 from fracture_vae.maps.calibration.conformal import exceeds
-from fracture_vae.maps.calibration.fit import HealthyCase, Terms, calibration_of_fold, fit_folds, fit_split, moments_of
+from fracture_vae.maps.calibration.fit import HealthyCase, Terms, calibrated, fit_folds, fit_split, moments_of
 from fracture_vae.maps.calibration.layouts import Voxels, choose_layout
 from fracture_vae.maps.calibration.stored import Calibration, judge
 from fracture_vae.maps.scores import TOP_FRACTION
@@ -93,7 +93,7 @@ def study_alarms(study: Sequence[Normal], spacing: float) -> tuple[list[Alarm], 
         seen = {k: mapped(models[k], case) for k in folds}
         for design, calibrations in designs.items():
             found = [(calibration, seen[k].voxels) for k, calibration in calibrations.items()]
-            judged = judge(found, seen[1].region, TOP_FRACTION, case.patient)
+            judged = judge(found, seen[1].region, TOP_FRACTION)
             alarms += [Alarm(design, by, case.patient, p) for by, p in judged.p_values._asdict().items()]
             if design == "cross":
                 for alpha in ALPHAS:
@@ -108,13 +108,13 @@ def _nested(study: Sequence[Normal], cases: Sequence[HealthyCase], fold: int, te
         if other != fold:
             model = fitted([case for case in study if case.fold not in (0, fold, other)])
             maps += [mapped(model, case) for case in study if case.fold == other]
-    return calibration_of_fold(moments_of(terms.layout, maps), cases, terms, "nested")
+    return calibrated(moments_of(terms.layout, maps), cases, terms, "nested")
 
 
 def _used_twice(healthy: dict[int, list[HealthyCase]], terms: Terms) -> dict[int, Calibration]:
     """Return calibrations whose moments come from the fold's own cases."""
     own = {k: moments_of(terms.layout, cases) for k, cases in healthy.items()}
-    return {k: calibration_of_fold(own[k], cases, terms, "used twice") for k, cases in healthy.items()}
+    return {k: calibrated(own[k], cases, terms, "used twice") for k, cases in healthy.items()}
 
 
 def rates(alarms: Sequence[Sequence[Alarm]]) -> list[dict[str, Any]]:

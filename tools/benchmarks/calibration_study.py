@@ -20,7 +20,7 @@ SIZE = 16
 
 
 class Normal(NamedTuple):
-    """A normal case: its volume, (size, size, size) in [0, 1], whose it is, its level, and its fold; 0 for a new one."""
+    """A normal case: its volume, (size, size, size) in [0, 1], whose it is, its level, and its fold (0: a new one)."""
 
     volume: NDArray[np.float32]
     patient: str
@@ -54,7 +54,7 @@ def drawn_study(seed: int, patients: int, new: int) -> list[Normal]:
 def _vertebra(place: float, patient: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return a volume; ``place`` runs from 0 (T4) to 1 (L5), ``patient`` is (4,) standard normal."""
     density, size, shift, noise = patient
-    pose = rng.normal(0, 0.05, 3) + [0, 0.04 * shift, 0]
+    pose = rng.normal([0, 0.04 * shift, 0], 0.05)
     radii = np.array([0.45, 0.4, 0.35]) * (1 + 0.25 * place + 0.06 * size + rng.normal(0, 0.03, 3))
     axes = np.meshgrid(*[np.linspace(-1, 1, SIZE)] * 3, indexing="ij")
     distance = np.sqrt(sum(((a - c) / r) ** 2 for a, c, r in zip(axes, pose, radii, strict=True)))
@@ -66,7 +66,7 @@ def _vertebra(place: float, patient: NDArray[np.float64], rng: np.random.Generat
 
 
 def read_normals(cohort: Path, size: int) -> list[Normal]:
-    """Return the normal cases of a cohort of registered crops, block means on a grid of edge ``size``; none has a fold."""
+    """Return the normal cases of a cohort of registered crops, as block means on a grid of edge ``size``."""
     return [
         Normal(_reduced(read_volume(case.image).array, size), case.patient_id, case.level, 0)
         for case in read_cohort(cohort).cases

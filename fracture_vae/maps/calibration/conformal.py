@@ -15,6 +15,9 @@ from scipy.stats import false_discovery_control
 
 from fracture_vae.errors import InputError
 
+COLUMNS = ("score_z", "p_value", "p_patient", "q_value", "flagged")
+"""Columns of scores.csv that a calibration fills."""
+
 
 class PValues(NamedTuple):
     """How often a healthy case scores this high: counted by case, and, more carefully, by patient."""
@@ -34,11 +37,6 @@ class Reference:
 
     scores: NDArray[np.float64]
     patients: tuple[str, ...]
-
-    def without(self, patient: str) -> "Reference":
-        """Return what is left without a patient, who is no new one among their own cases."""
-        kept = [index for index, owner in enumerate(self.patients) if owner != patient]
-        return Reference(self.scores[kept], tuple(self.patients[index] for index in kept))
 
     def shares(self, score: float) -> list[float]:
         """Return, by patient, the share of their cases that score at least ``score``."""

@@ -4,6 +4,7 @@ No case is ranked by moments it went into: that would flatter the calibration's 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from torch import Tensor
 from fracture_vae.errors import InputError
 from fracture_vae.maps.calibration.conformal import Reference
 from fracture_vae.maps.calibration.layouts import Layout, Voxels
-from fracture_vae.maps.calibration.moments import Moments, Standard, shrunk
+from fracture_vae.maps.calibration.moments import Moments, shrunk
 from fracture_vae.maps.calibration.stored import Calibration
 from fracture_vae.maps.calibration.survival import GRID, survival
 from fracture_vae.maps.scores import case_score
@@ -51,8 +52,8 @@ def fit_folds(folds: Mapping[int, Sequence[HealthyCase]], terms: Terms) -> dict[
     own = {fold: moments_of(terms.layout, cases) for fold, cases in folds.items()}
     found = {}
     for fold, cases in folds.items():
-        others = reduce(add, (moments for other, moments in own.items() if other != fold))
-        found[fold] = calibration_of_fold(others, cases, terms, "cross")
+        others = [shape for other, shape in own.items() if other != fold]
+        found[fold] = calibrated(reduce(add, others), cases, terms, "cross")
     return found
 
 
@@ -69,7 +70,7 @@ def fit_split(cases: Sequence[HealthyCase], terms: Terms, where: str) -> Calibra
             "usual and one to rank"
         )
     moments = moments_of(terms.layout, [cases[index] for index in first])
-    return calibration_of_fold(moments, [cases[index] for index in second], terms, "split")
+    return calibrated(moments, [cases[index] for index in second], terms, "split")
 
 
 def halves(patients: Sequence[str]) -> tuple[list[int], list[int]]:
@@ -84,23 +85,38 @@ def halves(patients: Sequence[str]) -> tuple[list[int], list[int]]:
     return sides
 
 
-def moments_of(layout: Layout, cases: Sequence[HealthyCase]) -> Moments:
-    """Return the moments of all ``cases``."""
-    return reduce(add, (layout.moments(case.voxels) for case in cases))
+class Shape(NamedTuple):
+    """Moments, and whose cases gave them."""
+
+    moments: Moments
+    patients: frozenset[str]
+
+    def __add__(self, other: "Shape") -> "Shape":  # type: ignore[override]
+        return Shape(self.moments + other.moments, self.patients | other.patients)
 
 
-def calibration_of_fold(moments: Moments, cases: Sequence[HealthyCase], terms: Terms, design: str) -> Calibration:
-    """Return the calibration of a model: ``moments`` say what is usual, ``cases``, which are not among them, rank."""
-    usual = shrunk(moments, terms.layout.places, terms.layout.prior(moments))
-    empty = Reference(np.zeros(0), ())
-    nobody = Calibration(
-        terms.layout, usual, empty, torch.zeros(GRID.shape), terms.alpha, terms.settings, terms.study, design
+def moments_of(layout: Layout, cases: Sequence[HealthyCase]) -> Shape:
+    """Return the moments of all ``cases``, of which there is one at least."""
+    return reduce(add, (Shape(layout.moments(case.voxels), frozenset([case.patient])) for case in cases))
+
+
+def calibrated(shape: Shape, cases: Sequence[HealthyCase], terms: Terms, design: str) -> Calibration:
+    """Return the calibration of a model: ``shape`` says what is usual, ``cases``, which are not among its, rank."""
+    found = Calibration(
+        layout=terms.layout,
+        usual=shrunk(shape.moments, terms.layout.places, terms.layout.prior(shape.moments)),
+        reference=Reference(np.zeros(0), ()),
+        survival=torch.zeros(GRID.shape, dtype=torch.float64),
+        alpha=terms.alpha,
+        settings=terms.settings,
+        study=terms.study,
+        shaped_by=tuple(sorted(shape.patients)),
+        design=design,
     )
-    scores, tables, patients = [], torch.zeros(GRID.shape, dtype=torch.float64), []
+    scores, patients, tables = [], [], torch.zeros(GRID.shape, dtype=torch.float64)
     for case in cases:
-        z = nobody.z(case.voxels)
+        z = found.z(case.voxels)
         scores.append(case_score(z, case.voxels.valid, case.region, terms.fraction))
-        tables += survival(z, case.voxels.valid)
         patients.append(case.patient)
-    reference = Reference(np.array(scores), tuple(patients))
-    return Calibration(terms.layout, usual, reference, tables, terms.alpha, terms.settings, terms.study, design)
+        tables += survival(z, case.voxels.valid)
+    return replace(found, reference=Reference(np.array(scores), tuple(patients)), survival=tables)

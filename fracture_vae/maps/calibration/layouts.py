@@ -36,6 +36,10 @@ class Layout(Protocol):
     def places(self) -> Sequence[float]:
         """Where each group lies among its neighbours."""
 
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The shape of a group's cells."""
+
     def why_not(self, voxels: Voxels) -> str:
         """Return why a map has no place in the table, or an empty string."""
 
@@ -138,6 +142,11 @@ class Tissue:
     def places(self) -> list[float]:
         """The bins in order."""
         return [float(index) for index in range(self.bins)]
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The shells."""
+        return (self.shells,)
 
     def why_not(self, voxels: Voxels) -> str:
         """Return an empty string: every image has a place."""

@@ -33,6 +33,7 @@ class Calibration:
         alpha: the rate of false alarms asked for.
         settings: what the maps and scores were made with, as JSON values; others have no z.
         study: the same for all checkpoints that were calibrated together, and for no others.
+        shaped_by: pseudonyms of the patients whose cases gave the moments.
         design: ``cross`` (the moments are the other folds') or ``split`` (other patients' of the same fold).
     """
 
@@ -43,6 +44,7 @@ class Calibration:
     alpha: float
     settings: Mapping[str, Any]
     study: str
+    shaped_by: tuple[str, ...]
     design: str
 
     @property
@@ -64,6 +66,7 @@ class Calibration:
             "alpha": self.alpha,
             "settings": dict(self.settings),
             "study": self.study,
+            "shaped_by": list(self.shaped_by),
             "design": self.design,
         }
         return {
@@ -87,14 +90,13 @@ class Judged(NamedTuple):
     p_values: PValues
 
 
-def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction: float, patient: str) -> Judged:
+def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction: float) -> Judged:
     """Return z, p and score of a case.
 
     Args:
         found: each model's calibration and its map of the case.
         region: where the score is taken from, of the maps' shape, bool.
         fraction: share of the valid voxels that makes the score.
-        patient: the case's patient's pseudonym; their own cases do not count among the references.
     """
     valid = found[0][1].valid
     maps = [calibration.z(voxels) for calibration, voxels in found]
@@ -103,7 +105,7 @@ def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction:
         (calibration.survival, len(calibration.reference.scores), z)
         for (calibration, _), z in zip(found, maps, strict=True)
     ]
-    references = [calibration.reference.without(patient) for calibration, _ in found]
+    references = [calibration.reference for calibration, _ in found]
     return Judged(
         torch.stack(maps).mean(0),
         torch.where(valid, voxel_p(tables), 1.0),
@@ -128,10 +130,16 @@ def calibration_of(checkpoint: Mapping[str, Any], where: str) -> Calibration | N
             raise InputError(f"{where}: calibrated by a newer fracture-vae (format {about['format']}); update this one")
         layout = layout_from(about["layout"], where)
         reference = Reference(content["scores"].double().numpy(), tuple(map(str, about["patients"])))
-        usual = Standard(content["location"].float(), content["spread"].float())
-        alpha, study, design = float(about["alpha"]), str(about["study"]), str(about["design"])
         calibration = Calibration(
-            layout, usual, reference, content["survival"].double(), alpha, dict(about["settings"]), study, design
+            layout=layout,
+            usual=Standard(content["location"].float(), content["spread"].float()),
+            reference=reference,
+            survival=content["survival"].double(),
+            alpha=float(about["alpha"]),
+            settings=dict(about["settings"]),
+            study=str(about["study"]),
+            shaped_by=tuple(map(str, about["shaped_by"])),
+            design=str(about["design"]),
         )
         sound = _is_sound(calibration)
     except InputError:
@@ -146,7 +154,8 @@ def calibration_of(checkpoint: Mapping[str, Any], where: str) -> Calibration | N
 def _is_sound(calibration: Calibration) -> bool:
     """Whether the parts fit each other and are numbers."""
     scores, usual = torch.from_numpy(calibration.reference.scores), calibration.usual
-    shape = (len(calibration.layout.places), *calibration.layout.cells)
+    layout = calibration.layout
+    shape = (len(layout.places), *layout.cells)
     return (
         0 < calibration.alpha < 1
         and scores.shape == (len(calibration.reference.patients),)
