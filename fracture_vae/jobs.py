@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +15,12 @@ from fracture_vae.maps.calibration.apply import drift_of_normals, read_calibrati
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
+from fracture_vae.maps.scores import compose
 from fracture_vae.maps.table import SCORES_FILE, read_scores
 from fracture_vae.training.checkpoints import FOLDER, LAST
+from fracture_vae.training.fitting import BASELINES, fit_baseline
 from fracture_vae.training.run_folder import META_FILE, RESOLVED_CONFIG, discard_empty, new_run
+from fracture_vae.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,49 @@ def train_bundle(bundle: Path, fold: str | None, overlays: Sequence[Path], overr
         bundles.run(configs, "training", {**overrides, "fold": int(fold or "1")})
     else:
         raise InputError(f"fold '{fold}': give a number, or all")
+
+
+def fit_baselines(name: str, cohort: Path, fold: str, project: Path, settings: Mapping[str, Any]) -> Path:
+    """Fit the baseline ``name`` to one fold of a cohort, or to ``all`` in one run folder, and return the run folder.
+
+    It is what training gives: `infer_cases` runs it, with the configs of the bundle vq3d.
+
+    Args:
+        name: of ``training.fitting.BASELINES``.
+        cohort: path of a cohort.csv.
+        fold: the fold that is left out, or ``all`` in turn.
+        project: where run folders go, below the group ``baselines``.
+        settings: ``intensity``, ``hu_window`` and ``percentiles`` as in train.json, ``score`` likewise, and options of
+            the baseline's network.
+
+    Raises:
+        InputError: for anything wrong with what was given.
+    """
+    if name not in BASELINES:
+        raise InputError(f"no baseline is called '{name}'{nearest(name, BASELINES)} Known: {', '.join(BASELINES)}")
+    baseline = BASELINES[name]
+    known = ("intensity", "hu_window", "percentiles", "score", *baseline.options)
+    for key in settings:
+        if key not in known:
+            raise InputError(f"--set {key}: {name} has no such setting{nearest(key, known)}; it has {', '.join(known)}")
+    options = {**baseline.options, **{key: settings[key] for key in baseline.options if key in settings}}
+    composition = compose(settings.get("score", baseline.score)).plain()
+    preprocessing = Preprocessing(
+        **{key: settings[key] for key in ("intensity", "hu_window", "percentiles") if key in settings}
+    )
+    table = open_cohort(cohort)
+    if fold != "all" and not fold.isdigit():
+        raise InputError(f"fold '{fold}': give a number, or all")
+    folds = _folds(cohort) if fold == "all" else (int(fold),)
+    run = Path(new_run(project, "baselines", name if fold == "all" else f"{name}-fold{fold}"))
+    try:
+        for number in folds:
+            place = run / f"fold_{number}" if fold == "all" else run
+            own = replace(baseline, options=options)
+            fit_baseline(place, BUNDLES / "vq3d", own, composition, table, number, preprocessing)
+    finally:
+        discard_empty(run)
+    return run
 
 
 def resume_run(run: Path, overrides: Mapping[str, Any]) -> None:
@@ -104,7 +151,7 @@ def _plain(value: str, otherwise: str) -> str:
     return otherwise if value.startswith("$") else value
 
 
-def _folds(cohort: str | None) -> tuple[int, ...]:
+def _folds(cohort: str | Path | None) -> tuple[int, ...]:
     """Return the folds of a cohort all of which can train."""
     table = open_cohort(cohort)
     for fold in table.folds:

@@ -15,7 +15,7 @@ from fracture_vae import registry
 from fracture_vae.errors import InputError
 from fracture_vae.maps.scores import Score, Seen, build_score
 from fracture_vae.maps.views import Views
-from fracture_vae.networks import Quantized, Quantizer
+from fracture_vae.networks import Fitted, Quantized, Quantizer
 
 registry.load_plugins()
 
@@ -23,6 +23,10 @@ registry.load_plugins()
 def registered(store: Any) -> Any:
     """Parametrise over the names in a store."""
     return pytest.mark.parametrize("name", list(store.names))
+
+
+TRAINED = [name for name in registry.NETWORKS.names if not issubclass(registry.NETWORKS[name], Fitted)]
+FITTED = [name for name in registry.NETWORKS.names if name not in TRAINED]
 
 
 def made(store: Any, name: str, seed: int = 0) -> Any:
@@ -68,7 +72,7 @@ def test_network_returns_one_tensor_of_the_image_shape(name: str, training: bool
     assert out.isfinite().all()
 
 
-@registered(registry.NETWORKS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_network_gradients_reach_every_parameter(name: str) -> None:
     network = made(registry.NETWORKS, name).train()
     x = torch.rand(registry.NETWORKS[name].example_shape)
@@ -90,7 +94,7 @@ def test_network_state_round_trips_and_decides_the_output(name: str) -> None:
     assert torch.equal(network.eval()(x), other.eval()(x))
 
 
-@registered(registry.NETWORKS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_network_same_seed_same_run(name: str) -> None:
     def run() -> list[Tensor]:
         network = made(registry.NETWORKS, name).train()
@@ -103,6 +107,16 @@ def test_network_same_seed_same_run(name: str) -> None:
         return [value.clone() for value in network.state_dict().values()]
 
     assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_fitted_network_has_no_parameters_and_fits_the_same_twice(name: str) -> None:
+    network, other = made(registry.NETWORKS, name), made(registry.NETWORKS, name)
+    images = torch.rand(6, *registry.NETWORKS[name].example_shape[1:]).half()
+    for each in (network, other):
+        each.fit(images, torch.zeros(6, dtype=torch.int64))
+    assert not list(network.parameters())
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
 
 
 # quantizers

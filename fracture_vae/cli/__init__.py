@@ -71,6 +71,7 @@ for command in (
     phantom.phantom,
     images.data,
     models.train,
+    models.baseline,
     models.calibrate,
     models.infer,
     models.sheet,

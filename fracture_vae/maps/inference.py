@@ -12,7 +12,7 @@ from monai.inferers import Inferer
 from torch import Tensor
 from tqdm import tqdm
 
-from fracture_vae.cohort.levels import ANATOMICAL
+from fracture_vae.cohort.levels import level_index
 from fracture_vae.errors import InputError
 from fracture_vae.maps.cases import LoadedCase
 from fracture_vae.transforms import multiple_of
@@ -68,7 +68,7 @@ def view_cases(engine: Any, cases: Sequence[LoadedCase]) -> list[Viewed]:
     @torch.no_grad()
     def look(chosen: Sequence[LoadedCase]) -> Tensor:
         images = torch.cat([torch.cat([case.image, case.valid], 1) for case in chosen])
-        level = torch.tensor([level_number(case.item.get("level")) for case in chosen], device=device)
+        level = torch.tensor([level_index(case.item.get("level", "")) for case in chosen], device=device)
         if device.type == "cuda":
             images = images.pin_memory()
 
@@ -81,11 +81,6 @@ def view_cases(engine: Any, cases: Sequence[LoadedCase]) -> list[Viewed]:
     readable = [case for case in cases if not case.error]
     results = iter((on_cores if device.type == "cpu" else stacked)(look, readable))
     return [Viewed(case, None) if case.error else next(results) for case in cases]
-
-
-def level_number(level: str | None) -> int:
-    """Return a level's place in ``cohort.levels.ANATOMICAL``, or -1."""
-    return ANATOMICAL.index(level) if level in ANATOMICAL else -1
 
 
 Look = Callable[[Sequence[LoadedCase]], Tensor]

@@ -4,6 +4,7 @@ from fracture_vae.networks.autoencoder import Autoencoder
 from fracture_vae.networks.build import build_network
 from fracture_vae.networks.checkpoint import load_state
 from fracture_vae.networks.coders import CoderConfig
+from fracture_vae.networks.fitted import PCA, Blank, Fitted, Template
 from fracture_vae.networks.gaussian import Gaussian
 from fracture_vae.networks.quantizers import (
     CodebookUsage,
@@ -16,14 +17,18 @@ from fracture_vae.networks.vae import VAE, VAEOutput
 from fracture_vae.networks.vqvae import VQVAE, VQOutput, VQVAEConfig
 
 __all__ = [
+    "PCA",
     "VAE",
     "VQVAE",
     "Autoencoder",
+    "Blank",
     "CodebookUsage",
     "CoderConfig",
+    "Fitted",
     "Gaussian",
     "Quantized",
     "Quantizer",
+    "Template",
     "VAEOutput",
     "VQOutput",
     "VQVAEConfig",

@@ -25,9 +25,8 @@ class Seen:
         network: in evaluation mode; None where ``reconstruction`` is all there is.
         reconstruction: of image's shape, where it is known already.
         valid: (B, 1, \\*spatial) bool, false in padding and outside the source's field of view; all by default.
-        level: (B,) int64, places in ``cohort.levels.ANATOMICAL``, -1 for a level that is unknown or none. It goes
-            to networks that say ``takes_level = True``, as the keyword ``level`` of ``forward``, ``encode`` and
-            ``detect``.
+        level: (B,) int64, as ``cohort.levels.level_index`` counts, 0 where unknown. It goes to networks that say
+            ``takes_level``, as the second argument of ``forward``, ``detect`` and ``decode``.
     """
 
     def __init__(
@@ -59,15 +58,15 @@ class Seen:
         if hasattr(network, "detect"):
             shown: Tensor = self.detection.reconstruction
         elif all(hasattr(network, name) for name in ("encode", "quantize", "decode")):
-            shown = network.decode(self.quantized.quantized)
+            shown = network.decode(self.quantized.quantized, *self._condition)
         else:
-            shown = network(self.image, **self._condition)
+            shown = network(self.image, *self._condition)
         return shown
 
     @cached_property
     def encoded(self) -> Tensor:
         """Encoder vectors z (B, D, \\*latent)."""
-        return self._method("encode")(self.image, **self._condition)
+        return self._method("encode")(self.image)
 
     @cached_property
     def quantized(self) -> Quantized:
@@ -88,7 +87,7 @@ class Seen:
     @cached_property
     def detection(self) -> Any:
         """What the network's ``detect`` gives: ``reconstruction`` (B, C, \\*spatial), ``logits`` (B, 1, \\*spatial)."""
-        return self._method("detect")(self.image, **self._condition)
+        return self._method("detect")(self.image, *self._condition)
 
     @property
     def logits(self) -> Tensor:
@@ -102,8 +101,8 @@ class Seen:
         return self.network
 
     @property
-    def _condition(self) -> dict[str, Tensor]:
-        return {} if self.level is None or not getattr(self.network, "takes_level", False) else {"level": self.level}
+    def _condition(self) -> tuple[Tensor, ...]:
+        return () if self.level is None or not getattr(self.network, "takes_level", False) else (self.level,)
 
     def _method(self, name: str) -> Callable[..., Any]:
         found = method_of(self._network, name)
