@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,11 +40,15 @@ class Calibrated(NamedTuple):
     thresholds: Mapping[int, float]
 
     def __str__(self) -> str:
-        told = ", ".join(f"fold {fold} {threshold:.2f}" for fold, threshold in self.thresholds.items())
+        told = ", ".join(f"fold {fold} {_told(threshold)}" for fold, threshold in self.thresholds.items())
         return (
             f"calibrated on {self.cases} normal cases of {self.patients} patients ({self.design}); at alpha "
-            f"{self.alpha:g} a case is flagged above z {told}"
+            f"{self.alpha:g} a case is flagged above z: {told}"
         )
+
+
+def _told(threshold: float) -> str:
+    return f"{threshold:.2f}" if math.isfinite(threshold) else "never (too few patients for this alpha)"
 
 
 def calibrate_run(

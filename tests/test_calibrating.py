@@ -263,7 +263,10 @@ def test_the_command_says_what_it_rests_on(tiny_run: Path, tmp_path: Path, cli: 
     shutil.copytree(tiny_run, tmp_path / "run")
     done = cli("calibrate", tmp_path / "run", "--alpha", 0.5, "--set", "device=cpu")
     assert done.exit_code == 0
-    assert "calibrated on 1 normal cases of 1 patients (split); at alpha 0.5 a case is flagged above z" in done.stdout
+    assert (
+        "calibrated on 1 normal cases of 1 patients (split); at alpha 0.5 a case is flagged above z: fold 1 "
+        in done.stdout
+    )
     refused = cli("calibrate", tmp_path / "run", "--alpha", 5)
     assert refused.exit_code == 2
     assert "alpha 5: must lie between 0 and 1" in refused.stderr

@@ -29,7 +29,7 @@ from scipy.stats import binomtest
 from sklearn.decomposition import PCA
 
 from fracture_vae.files import write_text
-from fracture_vae.maps.calibration.conformal import exceeds
+from fracture_vae.maps.calibration.conformal import exceeds, q_values
 from fracture_vae.maps.calibration.fit import HealthyCase, Terms, calibrated, fit_folds, fit_split, moments_of
 from fracture_vae.maps.calibration.layouts import Voxels, choose_layout
 from fracture_vae.maps.calibration.stored import Calibration, judge
@@ -42,7 +42,7 @@ Model = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Alarm(NamedTuple):
-    """p-values of one new healthy case."""
+    """A p-value of one new healthy case."""
 
     design: str
     by: str
@@ -118,19 +118,21 @@ def _used_twice(healthy: dict[int, list[HealthyCase]], terms: Terms) -> dict[int
 
 
 def rates(alarms: Sequence[Sequence[Alarm]]) -> list[dict[str, Any]]:
-    """Return rows of false-alarm rates over all studies, with 95 % intervals.
+    """Return rows of false-alarm rates over all studies, with 95 % intervals, and of false discoveries by patient.
 
     The Clopper-Pearson interval takes all new cases for independent, which patients' cases are not; the interval over
     studies is that of the mean of their rates.
     """
     rows = []
     for design, by in dict.fromkeys((alarm.design, alarm.by) for alarm in alarms[0]):
+        own = [[a for a in study if (a.design, a.by) == (design, by)] for study in alarms]
         for alpha in ALPHAS:
-            own = [[exceeds(a.p, alpha) for a in study if (a.design, a.by) == (design, by)] for study in alarms]
-            count, of = sum(map(sum, own)), sum(map(len, own))
-            low, high = binomtest(count, of).proportion_ci(method="exact")
-            each = np.array([np.mean(study) for study in own])
+            flags = [[exceeds(alarm.p, alpha) for alarm in study] for study in own]
+            count, of = sum(map(sum, flags)), sum(map(len, flags))
+            interval = binomtest(count, of).proportion_ci(method="exact")
+            each = np.array([np.mean(study) for study in flags])
             error = 1.96 * each.std(ddof=1) / np.sqrt(len(each))
+            found = [discovered([a for a in study if a.patient == p], alpha) for study in own for p in patients(study)]
             rows.append(
                 {
                     "design": design,
@@ -139,11 +141,23 @@ def rates(alarms: Sequence[Sequence[Alarm]]) -> list[dict[str, Any]]:
                     "false_alarms": count,
                     "cases": of,
                     "rate": round(count / of, 4),
-                    "clopper_pearson": [round(low, 4), round(high, 4)],
-                    "over_studies": [round(each.mean() - error, 4), round(each.mean() + error, 4)],
+                    "clopper_pearson": [round(float(end), 4) for end in interval],
+                    "over_studies": [round(float(end), 4) for end in (each.mean() - error, each.mean() + error)],
+                    "patients_with_a_discovery": round(float(np.mean(found)), 4),
+                    "patients": len(found),
                 }
             )
     return rows
+
+
+def patients(study: Sequence[Alarm]) -> list[str]:
+    """Return a study's new patients."""
+    return list(dict.fromkeys(alarm.patient for alarm in study))
+
+
+def discovered(cases: Sequence[Alarm], rate: float) -> bool:
+    """Return whether any of a healthy patient's cases is found at a false-discovery rate: all are false."""
+    return min(q_values([alarm.p for alarm in cases])) <= rate
 
 
 def described(study: Sequence[Normal]) -> dict[str, float]:
@@ -182,7 +196,9 @@ def main(seeds: int, patients: int, new: int, cohort: Path | None, size: int, ou
     for row in rows:
         click.echo(
             "{design:11} by {by:8} alpha {alpha:<5} rate {rate:.4f}  of {cases} cases {clopper_pearson}  "
-            "over studies {over_studies}".format(**row)
+            "over studies {over_studies}; discoveries in {patients_with_a_discovery} of {patients} patients".format(
+                **row
+            )
         )
     voxels = {str(alpha): round(float(np.mean([share[alpha] for share in marked])), 5) for alpha in ALPHAS}
     click.echo(f"share of new healthy voxels with p at most alpha (cross): {voxels}")

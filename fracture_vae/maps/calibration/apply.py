@@ -12,7 +12,7 @@ from torch import Tensor
 from fracture_vae.cohort.case import pseudonym
 from fracture_vae.errors import InputError
 from fracture_vae.maps.calibration.collect import settings_of
-from fracture_vae.maps.calibration.conformal import exceeds, threshold
+from fracture_vae.maps.calibration.conformal import Reference, exceeds, threshold
 from fracture_vae.maps.calibration.drift import Drift, drift
 from fracture_vae.maps.calibration.layouts import Voxels
 from fracture_vae.maps.calibration.stored import Calibration, Judged, calibration_of, judge
@@ -34,9 +34,12 @@ class CalibratedMaker:
     def __init__(self, calibrations: Sequence[Calibration], maker: MapMaker) -> None:
         self.calibrations = tuple(calibrations)
         self.maker = maker
-        scores = np.concatenate([own.reference.scores for own in calibrations])
         self.alpha = self.calibrations[0].alpha
-        self.threshold = threshold(scores, self.alpha)
+        self.reference = Reference(
+            np.concatenate([own.reference.scores for own in calibrations]),
+            tuple(patient for own in calibrations for patient in own.reference.patients),
+        )
+        self.threshold = threshold(self.reference, self.alpha)
 
     def why_not(self, case: LoadedCase, made: Made) -> str:
         """Return why a case has no z, or an empty string."""
@@ -59,24 +62,23 @@ class CalibratedMaker:
         """Return what scores.csv says of a case; its q-value waits for the patient's other cases."""
         return {
             "score_z": f"{judged.score:.6g}",
-            "p_value": f"{judged.p_values.case:.6g}",
-            "p_patient": f"{judged.p_values.patient:.6g}",
-            "flagged": int(exceeds(judged.p_values.case, self.alpha)),
+            "p_value": f"{judged.p_values.patient:.6g}",
+            "p_case": f"{judged.p_values.case:.6g}",
+            "flagged": int(exceeds(judged.p_values.patient, self.alpha)),
         }
 
     def told(self, judged: Judged) -> dict[str, Any]:
         """Return what a sidecar says of a case; a threshold that nothing exceeds is null."""
-        references = [own.reference for own in self.calibrations]
         return {
             "alpha": self.alpha,
             "threshold": self.threshold if math.isfinite(self.threshold) else None,
             "score_z": judged.score,
-            "p_value": judged.p_values.case,
-            "p_patient": judged.p_values.patient,
-            "flagged": exceeds(judged.p_values.case, self.alpha),
+            "p_value": judged.p_values.patient,
+            "p_case": judged.p_values.case,
+            "flagged": exceeds(judged.p_values.patient, self.alpha),
             "design": self.calibrations[0].design,
-            "healthy_cases": sum(len(reference.scores) for reference in references),
-            "healthy_patients": len({patient for reference in references for patient in reference.patients}),
+            "healthy_cases": len(self.reference.scores),
+            "healthy_patients": len(set(self.reference.patients)),
         }
 
 

@@ -15,15 +15,15 @@ from scipy.stats import false_discovery_control
 
 from fracture_vae.errors import InputError
 
-COLUMNS = ("score_z", "p_value", "p_patient", "q_value", "flagged")
+COLUMNS = ("score_z", "p_value", "p_case", "q_value", "flagged")
 """Columns of scores.csv that a calibration fills."""
 
 
 class PValues(NamedTuple):
-    """How often a healthy case scores this high: counted by case, and, more carefully, by patient."""
+    """How often a healthy case scores this high: every patient weighing the same, and every case."""
 
-    case: float
     patient: float
+    case: float
 
 
 @dataclass(frozen=True)
@@ -49,33 +49,40 @@ class Reference:
 def p_values(references: Sequence[tuple[Reference, float]]) -> PValues:
     """Return the p-values of a case from its score among each reference, one of them a fold's.
 
-    By case, (1 + Σₖ Σᵢ 1[sᵢ ≥ s(k)]) / (n + 1), with s(k) the case's score under the model of fold k: split-conformal
-    for one reference, cross-conformal (Vovk 2015) for several. By patient, (1 + Σₖ Σₚ Sₚ(s(k))) / (P + 1), with Sₚ
-    the share of patient p's cases at s(k) or above: every patient weighs the same however many cases they have.
+    By patient, (1 + Σₖ Σₚ Sₚ(s(k))) / (P + 1), with s(k) the case's score under the model of fold k and Sₚ the share
+    of patient p's cases at s(k) or above: hierarchical conformal prediction. By case,
+    (1 + Σₖ Σᵢ 1[sᵢ ≥ s(k)]) / (n + 1): split-conformal for one reference, cross-conformal for several.
 
     Without any reference both are 1.
     """
     cases = sum(int((reference.scores >= score).sum()) for reference, score in references)
     of = sum(len(reference.scores) for reference, _ in references)
     shares = [share for reference, score in references for share in reference.shares(score)]
-    return PValues((1 + cases) / (1 + of), (1 + sum(shares)) / (1 + len(shares)))
+    return PValues((1 + sum(shares)) / (1 + len(shares)), (1 + cases) / (1 + of))
 
 
-def threshold(scores: NDArray[np.float64], alpha: float) -> float:
-    """Return the score that a case must exceed for its p-value by case among ``scores`` (n,) to be at most ``alpha``.
+def threshold(reference: Reference, alpha: float) -> float:
+    """Return the score that a case must exceed for its p-value by patient to be at most ``alpha``.
 
-    It is the m-th largest, m = ⌊α (n + 1)⌋, and infinite where m = 0: so few healthy cases allow no alarm.
+    It is the least of the scores above which so little is left, and infinite where P + 1 < 1 / α: so few patients
+    allow no alarm.
 
     Raises:
         InputError: for a rate outside (0, 1).
     """
     require_rate(alpha)
-    allowed = int(np.floor(alpha * (len(scores) + 1) + 1e-9))  # 0.1 (29 + 1) is below 3 in floating point
-    return float(np.sort(scores)[-allowed]) if allowed else float("inf")
+    _, owner, cases = np.unique(np.asarray(reference.patients), return_inverse=True, return_counts=True)
+    order = np.argsort(-reference.scores, kind="stable")
+    scores, weights = reference.scores[order], (1 / cases[owner])[order]
+    above = np.concatenate([[0.0], np.cumsum(weights)])[np.searchsorted(-scores, -scores)]  # Σ of what is higher
+    allowed = [
+        score for score, share in zip(scores, above, strict=True) if exceeds((1 + share) / (1 + len(cases)), alpha)
+    ]
+    return float(min(allowed, default=np.inf))
 
 
 def exceeds(p_value: float, alpha: float) -> bool:
-    """Return whether a p-value is at most ``alpha``, with the tolerance of `threshold`."""
+    """Return whether a p-value is at most ``alpha``; sums of shares are rounded, so a little more counts as equal."""
     return p_value <= alpha + 1e-9
 
 

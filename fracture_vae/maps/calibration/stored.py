@@ -50,7 +50,7 @@ class Calibration:
     @property
     def threshold(self) -> float:
         """The z a case's score must exceed to be flagged, and a voxel's to be marked; see `conformal.threshold`."""
-        return threshold(self.reference.scores, self.alpha)
+        return threshold(self.reference, self.alpha)
 
     def z(self, voxels: Voxels) -> Tensor:
         """Return how many spreads a map lies above what is usual, of its shape; 0 where it is not valid."""

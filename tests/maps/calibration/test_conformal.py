@@ -40,18 +40,25 @@ def test_without_any_reference_nothing_is_unusual() -> None:
     assert q_values([]) == []
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=30), st.integers(0, 6), st.sampled_from([0.05, 0.1, 0.2, 0.5]))
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.sampled_from("abcdefgh")), min_size=1, max_size=30),
+    st.integers(-1, 7),
+    st.sampled_from([0.05, 0.1, 0.2, 0.25, 1 / 3, 0.5]),
+)
 def test_the_threshold_is_exceeded_by_exactly_the_scores_whose_p_allows_an_alarm(
-    scores: list[int], score: int, alpha: float
+    cases: list[tuple[int, str]], score: int, alpha: float
 ) -> None:
-    known = reference(*scores)
-    assert (score > threshold(known.scores, alpha)) == exceeds(p_values([(known, score)]).case, alpha)
+    known = reference(*(own for own, _ in cases), patients="".join(patient for _, patient in cases))
+    assert (score > threshold(known, alpha)) == exceeds(p_values([(known, score)]).patient, alpha)
 
 
-def test_too_few_healthy_cases_allow_no_alarm() -> None:
-    assert threshold(np.arange(18.0), 0.05) == float("inf")
-    assert threshold(np.arange(19.0), 0.05) == 18
-    assert threshold(np.arange(29.0), 0.1) == 26, "0.1 · 30 is 3, though not in floating point"
+def test_too_few_patients_allow_no_alarm() -> None:
+    assert threshold(reference(*range(18)), 0.05) == float("inf")
+    assert threshold(reference(*range(19)), 0.05) == 18
+    assert threshold(reference(*range(29)), 0.1) == 26, "0.1 · 30 is 3, though not in floating point"
+    assert threshold(reference(1, 2, 3, 4, patients="aabb"), 0.5) == 3, (
+        "half of b's is above, which with the new is 1.5"
+    )
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=5), st.sampled_from([0.2, 0.34, 0.5]))
@@ -103,4 +110,4 @@ def test_q_values_find_what_the_step_up_procedure_finds(p: list[float], rate: fl
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, float("nan")])
 def test_a_rate_that_is_none_is_refused(alpha: float) -> None:
     with pytest.raises(InputError, match="must lie between 0 and 1"):
-        threshold(np.ones(3), alpha)
+        threshold(reference(1, 2), alpha)
