@@ -178,6 +178,19 @@ def test_a_level_nobody_calibrated_is_told_and_its_error_map_is_written(
     assert (tmp_path / "out" / "p10_error.nii.gz").is_file()
 
 
+def test_new_normals_that_look_different_are_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: Callable[..., Path]
+) -> None:
+    for n in range(6):
+        noise = np.random.default_rng(n).random((16, 16, 16)).astype(np.float32)
+        nib.save(nib.Nifti1Image(noise, np.diag([1.5, 1, 2, 1])), tmp_path / f"n{n}.nii.gz")
+    cohort = table(
+        tmp_path / "cohort.csv", [{"case_id": f"n{n}", "fold": "", "image": f"n{n}.nii.gz"} for n in range(6)]
+    )
+    infer(run, tmp_path / "out", cohort=str(cohort))
+    assert "the 6 new patients' normal cases score higher than the 6 calibrated on" in capsys.readouterr().err
+
+
 def altered(tiny_cohort: Path, folder: Path, change: Callable[[dict[str, str]], dict[str, str]]) -> Path:
     """The tiny cohort in another folder, its rows changed."""
     shutil.copytree(tiny_cohort.parent, folder)

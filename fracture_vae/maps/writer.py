@@ -32,11 +32,15 @@ from fracture_vae.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("error", "signed", "recon", "valid", "z", "p")
+KINDS = ("error", "signed", "recon", "valid")
+CALIBRATED_KINDS = ("z", "p")
+"""Maps that a calibrated model gives besides."""
+ALL_KINDS = (*KINDS, *CALIBRATED_KINDS)
 CAVEAT = "research use only"
-Z_DISPLAY = (0.0, 10.0)
 DISPLAY_MAX = 0.3
 """Upper end of the display range of residual maps, in units of the normalised intensity."""
+_Z_DISPLAY = (0.0, 10.0)
+_P_DISPLAY = (0.0, 0.1)
 _THREADS = min(8, max(2, os.cpu_count() or 1))
 _WAITING = 2 * BATCH_VOXELS  # cases that may wait to be written, in voxels
 
@@ -70,7 +74,7 @@ class MapWriter:
         model: Mapping[str, Any],
         preprocessing: Preprocessing,
         npy: bool = False,
-        maps: Sequence[str] = KINDS,
+        maps: Sequence[str] = ALL_KINDS,
         calibrated: CalibratedMaker | None = None,
     ) -> None:
         require_folder(output_dir)
@@ -143,7 +147,7 @@ class MapWriter:
 
     def _forget(self, case_id: str) -> None:
         """Remove what this or an earlier inference left of a case that failed: it would pass for the whole of it."""
-        self._remove(case_id, KINDS)
+        self._remove(case_id, ALL_KINDS)
         (self.output_dir / f"{case_id}.json").unlink(missing_ok=True)
         self.table.forget(case_id)
 
@@ -170,8 +174,8 @@ class MapWriter:
             "valid": (case.valid, "1 where the maps mean anything", (0.0, 1.0), np.uint8),
         }
         if judged is not None:
-            shown["z"] = (judged.z, "healthy spreads above usual", Z_DISPLAY, np.float32)
-            shown["p"] = (judged.p, "share of healthy voxels with such a z", (0.0, 0.1), np.float32)
+            shown["z"] = (judged.z, "healthy spreads above usual", _Z_DISPLAY, np.float32)
+            shown["p"] = (judged.p, "share of healthy voxels with such a z", _P_DISPLAY, np.float32)
         kinds = [kind for kind in self.maps if kind in shown]
         for kind in kinds:
             map_, said, (low, high), dtype = shown[kind]
@@ -180,7 +184,7 @@ class MapWriter:
             write_map(path, array, case.stored, descrip=f"{said}; {CAVEAT}", cal_min=low, cal_max=high, dtype=dtype)
             if self.npy:
                 _write_npy(self.output_dir / f"{name}_{kind}.npy", array.astype(dtype))
-        self._remove(name, [kind for kind in KINDS if kind not in kinds])  # an earlier inference's
+        self._remove(name, [kind for kind in ALL_KINDS if kind not in kinds])  # an earlier inference's
         calibration = self.calibrated.told(judged) if self.calibrated and judged else None
         self._sidecar(case.item, case.stored, score, kinds, calibration)
         listed = {key: case.item.get(key, "") for key in SCORE_COLUMNS}
@@ -250,8 +254,8 @@ class MapWriter:
 
 def _require_maps(maps: Sequence[str]) -> None:
     for kind in maps:
-        if kind not in KINDS:
-            raise InputError(f"maps: '{kind}' is not one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
+        if kind not in ALL_KINDS:
+            raise InputError(f"maps: '{kind}' is not one of {', '.join(ALL_KINDS)}{nearest(kind, ALL_KINDS)}")
     if "error" not in maps:
         raise InputError("maps: error, the primary output, must be among them")
 
