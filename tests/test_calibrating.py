@@ -118,7 +118,7 @@ def test_q_values_are_of_a_patient_s_cases_together(run: Path, tiny_cohort: Path
         lines.append(f"{name},{patient},L1,,,{tiny_cohort.parent / name}.nii.gz")
     (tmp_path / "cohort.csv").write_text("\n".join(lines), encoding="utf-8")
     rows = infer(run, tmp_path / "out", cohort=str(tmp_path / "cohort.csv"))
-    p, q = ({name: float(row[key]) for name, row in rows.items()} for key in ("p_value", "q_value"))
+    p, q = ({name: float(row[key]) for name, row in rows.items()} for key in ("p_case", "q_value"))
     assert q["p12"] == pytest.approx(p["p12"])
     low, high = sorted(("p10", "p11"), key=p.__getitem__)
     assert q[high] == pytest.approx(p[high], rel=1e-5)
