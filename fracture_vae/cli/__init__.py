@@ -72,6 +72,7 @@ for command in (
     images.data,
     models.train,
     models.baseline,
+    models.calibrate,
     models.infer,
     models.sheet,
     sweep.sweep,
