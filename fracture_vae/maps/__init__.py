@@ -1,6 +1,7 @@
 """From a model and a volume to maps: residuals, inference, and pasting crops back into their source."""
 
 from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist
+from fracture_vae.maps.holdout import record_inference
 from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Reconstructed, reconstruct_cases
 from fracture_vae.maps.loading import CaseLoader
 from fracture_vae.maps.model import ModelFile, as_trained, describe, find_bundle, find_models, load_network
@@ -26,4 +27,5 @@ __all__ = [
     "load_network",
     "read_scores",
     "reconstruct_cases",
+    "record_inference",
 ]
