@@ -56,12 +56,17 @@ QUANTIZERS = Store(
 OBJECTIVES = Store(
     "objectives", "nn.Module holding a network; forward(batch) returns a NamedTuple of scalars, the first is total"
 )
-SCORES = Store("scores", "function (image, reconstruction) of shape (B, C, *spatial) to a map (B, 1, *spatial)")
+SCORES = Store("scores", "maps.scores.Score, a frozen dataclass; called with a Seen it returns a map (B, 1, *spatial)")
 SCHEDULES = Store("schedules", "factory that returns a function from epoch (0, 1, …) to a value")
 
-STORES = {store.name: store for store in (NETWORKS, QUANTIZERS, OBJECTIVES, SCORES, SCHEDULES)}
+CORRUPTIONS = Store(
+    "corruptions", "transforms.corruption.Corruption; draws what to do to (B, C, *spatial) and returns Corrupted"
+)
+
+STORES = {store.name: store for store in (NETWORKS, QUANTIZERS, OBJECTIVES, SCORES, SCHEDULES, CORRUPTIONS)}
 
 _BUILTIN_MODULES = (
+    "fracture_vae.transforms.corruption",
     "fracture_vae.networks",
     "fracture_vae.objectives",
     "fracture_vae.training.schedules",

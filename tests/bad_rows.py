@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.bad_calibration_rows import CALIBRATION_ROWS
 from tests.bad_evaluation_rows import EVALUATION_ROWS
 from tests.bad_image_rows import IMAGE_ROWS
 from tests.bad_inputs import (
@@ -222,16 +223,25 @@ SETTINGS: dict[str, str] = {
     "fodl=2": "the config has no key 'fodl'; did you mean 'fold'?",
     "fold=2": "--fold",
     "resume=none": "resume none: no such run folder",
+    "score=l3": "no score is called 'l3'",
+    'score={"score": "l1", "smothing_mm": 1}': "did you mean 'smoothing_mm'?",
 }  # fmt: skip
 
 INFERENCE: dict[str, str] = {
     "device=gpu": "device 'gpu'",
     "precision=fp16": "precision 'fp16'",
     "score=l3": "no score is called 'l3'",
+    'score=[{"name": "ssim", "sgima": 2}]': "score 'ssim': ",
+    "score=[]": "score: an empty list",
+    "score=head": "score Head needs a network with detect(), which VQVAE is not",
+    "flips=[3]": "flips [3]: give axes from 0 (left-right) to 2",
+    "smoothing_mm=-1": "smoothing_mm -1 must be a number from 0 to 100",
+    "body_mask=1": "body_mask 1 must be true or false",
+    'ensemble=["none.pt"]': "none.pt: no such checkpoint",
     "fold=9": "no row in split validation of fold 9",
     "split=tset": "did you mean 'test'?",
     "top_fraction=2": "top_fraction 2",
-    "top_fraction=x": "override --top_fraction: 'x' is not a number; the config has 0.005",
+    "top_fraction=x": "top_fraction 'x' must lie in (0, 1]",
     "score_margin=-1": "score_margin -1: must be millimetres from 0 up",
     "npyy=true": "the config has no key 'npyy'; did you mean 'npy'?",
     "npy=3": "override --npy: 3 is not True or False; the config has false",
@@ -246,6 +256,7 @@ def _set(verb: str, command: str, settings: dict[str, Any]) -> list[Bad]:
 
 BATTERY = [
     *ROWS,
+    *CALIBRATION_ROWS,
     *IMAGE_ROWS,
     *LATENT_ROWS,
     *STUDY_ROWS,

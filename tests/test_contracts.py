@@ -1,7 +1,10 @@
 """What every registered component must do, a third party's too: one group of tests a store."""
 
 import io
+import json
 import math
+from dataclasses import FrozenInstanceError, asdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from fracture_vae import registry
-from fracture_vae.networks import Quantized, Quantizer
+from fracture_vae.errors import InputError
+from fracture_vae.maps.scores import Score, Seen, build_score
+from fracture_vae.maps.views import Views
+from fracture_vae.networks import Fitted, Quantized, Quantizer
+from fracture_vae.transforms.corruption import Corrupted, rows
 
 registry.load_plugins()
 
@@ -17,6 +24,11 @@ registry.load_plugins()
 def registered(store: Any) -> Any:
     """Parametrise over the names in a store."""
     return pytest.mark.parametrize("name", list(store.names))
+
+
+TRAINED = [name for name in registry.NETWORKS.names if not issubclass(registry.NETWORKS[name], Fitted)]
+DETECTING = [name for name in TRAINED if hasattr(registry.NETWORKS[name], "detect")]
+FITTED = [name for name in registry.NETWORKS.names if name not in TRAINED]
 
 
 def made(store: Any, name: str, seed: int = 0) -> Any:
@@ -45,8 +57,7 @@ def test_every_component_has_one_line_and_an_example(store: Any) -> None:
     for name, entry in store.components.items():
         assert entry.description, name
         assert "\n" not in entry.description, name
-        if store is not registry.SCORES:
-            assert callable(entry.value.example), name
+        assert callable(entry.value.example), name
 
 
 # networks
@@ -63,7 +74,7 @@ def test_network_returns_one_tensor_of_the_image_shape(name: str, training: bool
     assert out.isfinite().all()
 
 
-@registered(registry.NETWORKS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_network_gradients_reach_every_parameter(name: str) -> None:
     network = made(registry.NETWORKS, name).train()
     x = torch.rand(registry.NETWORKS[name].example_shape)
@@ -73,8 +84,23 @@ def test_network_gradients_reach_every_parameter(name: str) -> None:
     for term in out[1:]:
         if term.ndim == 0 and term.is_floating_point():
             loss = loss + term
+    if hasattr(network, "detect"):
+        loss = loss + network.detect(x).logits.square().mean()
     loss.backward()
     assert [key for key, grad in gradients(network).items() if grad is None or not grad.any()] == []
+
+
+@pytest.mark.parametrize("name", DETECTING)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_a_network_that_detects_returns_a_logit_a_voxel_beside_its_reconstruction(name: str, training: bool) -> None:
+    network = made(registry.NETWORKS, name).train(training)
+    x = torch.rand(registry.NETWORKS[name].example_shape)
+    torch.manual_seed(0)
+    reconstruction, logits = network.detect(x)
+    assert logits.shape == (len(x), 1, *x.shape[2:])
+    assert logits.dtype == torch.float32
+    if not training:
+        assert torch.equal(reconstruction, network(x))
 
 
 @registered(registry.NETWORKS)
@@ -85,7 +111,7 @@ def test_network_state_round_trips_and_decides_the_output(name: str) -> None:
     assert torch.equal(network.eval()(x), other.eval()(x))
 
 
-@registered(registry.NETWORKS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_network_same_seed_same_run(name: str) -> None:
     def run() -> list[Tensor]:
         network = made(registry.NETWORKS, name).train()
@@ -98,6 +124,16 @@ def test_network_same_seed_same_run(name: str) -> None:
         return [value.clone() for value in network.state_dict().values()]
 
     assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_fitted_network_has_no_parameters_and_fits_the_same_twice(name: str) -> None:
+    network, other = made(registry.NETWORKS, name), made(registry.NETWORKS, name)
+    images = torch.rand(6, *registry.NETWORKS[name].example_shape[1:]).half()
+    for each in (network, other):
+        each.fit(images, torch.zeros(6, dtype=torch.int64))
+    assert not list(network.parameters())
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
 
 
 # quantizers
@@ -233,16 +269,66 @@ def test_objective_same_seed_same_run(name: str) -> None:
 # scores
 
 
-@registered(registry.SCORES)
-def test_score_is_a_finite_map_that_vanishes_for_a_perfect_reconstruction(name: str) -> None:
-    score = registry.SCORES[name]
+class Able(nn.Module):
+    """A network with all that a score may ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reconstructor = made(registry.NETWORKS, "vqvae").eval()
+        self.head = nn.Conv3d(1, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.detect(x).reconstruction
+
+    def detect(self, x: Tensor) -> Any:
+        reconstruction = self.reconstructor(x)
+        return SimpleNamespace(reconstruction=reconstruction, logits=self.head(x - reconstruction))
+
+
+def a_view() -> Seen:
+    """Two images, and their network where a score needs one."""
     torch.manual_seed(0)
-    image, reconstruction = torch.rand(2, 2, 1, 16, 16, 16)
-    result = score(image, reconstruction)
+    return Seen(torch.rand(2, 1, 16, 16, 16), Able())
+
+
+@registered(registry.SCORES)
+@torch.no_grad()
+def test_score_is_a_finite_map_of_each_image_by_itself(name: str) -> None:
+    score = made(registry.SCORES, name)
+    assert isinstance(score, Score)
+    seen = a_view()
+    image = seen.image.clone()
+    result = score(seen)
     assert result.shape == (2, 1, 16, 16, 16)
+    assert result.dtype == torch.float32
     assert result.isfinite().all()
     assert result.any()
-    assert not score(image, image.clone()).any()
+    assert torch.equal(seen.image, image)
+    torch.testing.assert_close(score(Seen(image[1:], seen.network)), result[1:], atol=1e-4, rtol=1e-4)
+
+
+@registered(registry.SCORES)
+@torch.no_grad()
+def test_score_says_what_it_needs_of_a_network_and_looks_at_the_pair_alone_where_it_says_nothing(name: str) -> None:
+    score, seen = made(registry.SCORES, name), a_view()
+    expected = score(seen)
+    if score.needs:
+        with pytest.raises(InputError, match="needs a network with"):
+            Views([nn.Identity()], [score])
+    else:
+        pair = Seen(seen.image, reconstruction=seen.reconstruction, valid=seen.valid)
+        assert torch.equal(score(pair), expected)
+
+
+@registered(registry.SCORES)
+def test_score_is_plain_options_that_build_it_again(name: str) -> None:
+    score = made(registry.SCORES, name)
+    options = json.loads(json.dumps(asdict(score)))
+    assert build_score(name, **options) == score
+    with pytest.raises(FrozenInstanceError):
+        score.anything = 1
+    with pytest.raises(InputError, match=f"score '{name}'"):
+        build_score(name, no_such_option=1)
 
 
 # schedules
@@ -254,3 +340,58 @@ def test_schedule_is_finite_and_depends_on_the_epoch_alone(name: str) -> None:
     values = [schedule(epoch) for epoch in range(21)]
     assert all(math.isfinite(value) for value in values)
     assert values == [schedule(epoch) for epoch in range(21)]
+
+
+# corruptions
+
+
+def healthy(name: str, spatial: tuple[int, ...] = (20, 24, 22)) -> Tensor:
+    """A batch of smooth images in [0, 1] of as many axes as the corruption works on, one of them half empty."""
+    spatial = spatial[: max(registry.CORRUPTIONS[name].example().dims)]
+    pool = {2: nn.functional.avg_pool2d, 3: nn.functional.avg_pool3d}[len(spatial)]
+    images = pool(torch.rand(4, 1, *spatial, generator=torch.Generator().manual_seed(0)), 3, stride=1, padding=1)
+    images[-1, :, : spatial[0] // 2] = 0
+    return images
+
+
+def tensors(params: Any) -> list[Tensor]:
+    """All tensors of a corruption's parameters."""
+    return [params] if isinstance(params, Tensor) else [value for part in params for value in tensors(part)]
+
+
+@registered(registry.CORRUPTIONS)
+def test_corruption_gives_images_in_range_and_a_truth_of_0_and_1_and_leaves_its_input_alone(name: str) -> None:
+    corruption, images = registry.CORRUPTIONS[name].example(), healthy(name)
+    before = images.clone()
+    out = corruption.apply(images, corruption.draw(images, torch.Generator().manual_seed(0)))
+    assert isinstance(out, Corrupted)
+    assert torch.equal(images, before)
+    assert out.image.shape == images.shape
+    assert out.truth.shape == (4, 1, *images.shape[2:])
+    assert out.image.dtype == out.truth.dtype == torch.float32
+    assert 0 <= out.image.min() <= out.image.max() <= 1
+    assert out.truth.unique().tolist() == [0, 1]
+    marked = out.truth.amax(1, keepdim=True) > 0
+    assert (out.image - images)[marked].abs().max() > 0.02, "what it marks is not what it changed"
+
+
+@registered(registry.CORRUPTIONS)
+def test_corruption_is_drawn_on_the_cpu_a_row_an_image_and_the_same_for_the_same_seed(name: str) -> None:
+    corruption, images = registry.CORRUPTIONS[name].example(), healthy(name)
+    drawn = [tensors(corruption.draw(images, torch.Generator().manual_seed(seed))) for seed in (1, 1, 2)]
+    assert all(value.device.type == "cpu" and len(value) == len(images) for value in drawn[0])
+    assert all(torch.equal(a, b) for a, b in zip(drawn[0], drawn[1], strict=True))
+    assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(drawn[0], drawn[2], strict=False))
+
+
+@registered(registry.CORRUPTIONS)
+def test_corruption_replays_and_each_image_s_depends_on_its_row_alone(name: str) -> None:
+    corruption, images = registry.CORRUPTIONS[name].example(), healthy(name)
+    params = corruption.draw(images, torch.Generator().manual_seed(1))
+    whole, again = corruption.apply(images, params), corruption.apply(images, params)
+    assert torch.equal(whole.image, again.image)
+    assert torch.equal(whole.truth, again.truth)
+    for row in torch.arange(len(images)).split(1):
+        alone = corruption.apply(images[row], rows(params, row))
+        torch.testing.assert_close(alone.image, whole.image[row], atol=1e-5, rtol=0)
+        assert (alone.truth != whole.truth[row]).float().mean() < 1e-3

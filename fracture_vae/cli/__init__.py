@@ -71,6 +71,8 @@ for command in (
     phantom.phantom,
     images.data,
     models.train,
+    models.baseline,
+    models.calibrate,
     models.infer,
     models.sheet,
     evaluation.evaluate,

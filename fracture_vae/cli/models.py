@@ -1,4 +1,4 @@
-"""Commands that train models, map errors with them, and draw the maps: ``train``, ``infer`` and ``sheet``."""
+"""Commands that train, fit and calibrate models, map errors with them, and draw the maps."""
 
 import json
 from collections.abc import Sequence
@@ -64,6 +64,26 @@ def train(
 
 
 @click.command()
+@click.argument("name", metavar="template|pca|intensity|volume")
+@click.option("--cohort", "cohort_path", type=FILE, required=True, help="A cohort.csv.")
+@click.option("--fold", default="1", show_default=True, metavar="K|all", help="The fold left out, or all in turn.")
+@click.option("--project-dir", type=FILE, required=True, help="Where the run folder goes.")
+@_set_option
+def baseline(name: str, cohort_path: Path, fold: str, project_dir: Path, overrides: tuple[str, ...]) -> None:
+    """Fit a baseline to a cohort's healthy volumes; its run folder goes wherever a trained one goes.
+
+    \b
+    template   the mean volume, of each vertebral level by itself
+    pca        principal components (--set components=32)
+    intensity  the brightest voxels
+    volume     how much tissue there is
+    """
+    from fracture_vae.jobs import fit_baselines
+
+    click.echo(fit_baselines(name, cohort_path, fold, project_dir, _parse(overrides)))
+
+
+@click.command()
 @click.option("--model", required=True, type=FILE, help="A run folder, a checkpoint or a bundle.")
 @click.option("--output", required=True, type=FILE, help="Folder for the maps.")
 @click.option("--cohort", "cohort_path", type=FILE, default=None, help="A cohort.csv.")
@@ -102,6 +122,24 @@ def infer(
     }
     infer_cases(model, output, settings, in_source=in_source, bundle=bundle)
     click.echo(f"maps and scores.csv in {output}")
+
+
+@click.command()
+@click.argument("run", type=FILE)
+@click.option("--cohort", "cohort_path", type=FILE, default=None, help="What RUN was trained on, if it does not say.")
+@click.option("--alpha", default=0.05, show_default=True, help="Rate of false alarms among healthy cases.")
+@click.option("--bundle", type=FILE, default=None, help="Whose inference.json runs the model, if it is not found.")
+@_set_option
+def calibrate(
+    run: Path, cohort_path: Path | None, alpha: float, bundle: Path | None, overrides: tuple[str, ...]
+) -> None:
+    """Calibrate RUN (a run folder, a checkpoint or a bundle) on the normal cases that its models have not seen.
+
+    infer then writes z and p maps too, and p-values.
+    """
+    from fracture_vae.calibrating import calibrate_run
+
+    click.echo(calibrate_run(run, cohort_path, alpha, _parse(overrides), bundle))
 
 
 @click.command()

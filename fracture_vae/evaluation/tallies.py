@@ -73,9 +73,9 @@ def total(tallies: Sequence[Tally], places: NDArray[np.int_]) -> Totals:
     peaks = _columns([one.hits for one in tallies], [one.false for one in tallies])
 
     def summed(parts: Sequence[Histogram], columns: _Columns) -> Weights:
-        out = np.zeros((len(patients), columns.count))
+        out = np.zeros((len(patients), columns.size))
         for part, mine in zip(parts, rows, strict=True):
-            out[mine] += np.bincount(columns.of[np.searchsorted(columns.keys, part.keys)], part.counts, columns.count)
+            out[mine] += np.bincount(columns.of[np.searchsorted(columns.keys, part.keys)], part.counts, columns.size)
         return out
 
     return Totals(
@@ -96,7 +96,7 @@ class _Columns(NamedTuple):
 
     keys: NDArray[np.int32]
     of: NDArray[np.int_]
-    count: int
+    size: int
 
 
 def _columns(positive: Sequence[Histogram], negative: Sequence[Histogram]) -> _Columns:
