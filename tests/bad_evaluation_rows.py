@@ -129,15 +129,27 @@ EVALUATION_ROWS = [
     ),
     Bad(
         "evaluate: a flag in words",
-        scored("a,0.1,no\nb,0.2,0\nc,0.3,1\n", "case_id,score,flagged"),
+        scored("a,0.1,1,no\nb,0.2,1,0\nc,0.3,1,1\n", "case_id,score,score_z,flagged"),
         EVALUATE,
         ("flagged of 'a' is 'no', not 0 or 1",),
     ),
     Bad(
-        "evaluate: z maps that are not there",
+        "evaluate: calibrated scores that are not there",
         scored(),
         f"{EVALUATE} --map z",
+        ("scores.csv: not every case was judged by a calibration; run fracture-vae calibrate and infer again",),
+    ),
+    Bad(
+        "evaluate: z maps that are not there",
+        scored("a,0.1,1,0\nb,0.2,1,0\nc,0.3,1,1\n", "case_id,score,score_z,flagged"),
+        f"{EVALUATE} --map z",
         ("a_z.nii.gz: no such map; run infer again, or evaluate another kind",),
+    ),
+    Bad(
+        "evaluate: a calibrated score in letters",
+        scored("a,0.1,1,0\nb,0.2,x,0\nc,0.3,1,1\n", "case_id,score,score_z,flagged"),
+        EVALUATE,
+        ("scores.csv: score_z of 'b' is 'x', not a number; run infer again",),
     ),
     Bad("evaluate: a map there is not", scored(), f"{EVALUATE} --map residual", ("'residual' is not one of",)),
     Bad(

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture_vae.cohort.levels import in_order
-from fracture_vae.cohort.manifest import HOLDOUT, Case, Cohort, read_cohort
+from fracture_vae.cohort.manifest import Case, Cohort, read_cohort
 from fracture_vae.errors import InputError
 from fracture_vae.evaluation.case_measures import CaseTable, measure_cases
 from fracture_vae.evaluation.lines import Line, case_lines, voxel_lines
 from fracture_vae.evaluation.looking import record_evaluation
 from fracture_vae.evaluation.measures import CALIBRATED
+from fracture_vae.evaluation.notes import notes_of
 from fracture_vae.evaluation.out_of_fold import SPECIFICITIES, at_specificity, level_alone, reference_normals
 from fracture_vae.evaluation.resampling import RESAMPLES, Estimate, Resamples, Sampled, draw
-from fracture_vae.evaluation.scored import Scored, choose_kind, outside, read_scored, require_maps, require_same_cases
+from fracture_vae.evaluation.scored import Scored, choose_kind, read_scored, require_kind, require_same_cases
 from fracture_vae.evaluation.tallies import Binning, binning, measure_voxels, tally_all, total
 from fracture_vae.evaluation.voxels import Asked, Tally
 
@@ -33,6 +34,7 @@ class Group(NamedTuple):
         by: ``all``, ``level``, ``grade`` or ``type``; of a grade or type are its abnormal cases and all normal ones.
         name: such as ``L1``; empty for all.
         normal, abnormal, patients: how many.
+        fewest: patients of its normal or of its abnormal cases, whichever are fewer.
         mapped: cases whose voxels are known: with a mask, or normal.
         regions: connected regions of their truth.
         anomalous: share of their voxels that is anomalous; the voxel average precision of a map that knows nothing.
@@ -44,6 +46,7 @@ class Group(NamedTuple):
     normal: int
     abnormal: int
     patients: int
+    fewest: int
     mapped: int
     regions: int
     anomalous: float
@@ -69,7 +72,7 @@ class Evaluation:
 
     Attributes:
         maps, cohort: what was evaluated.
-        kind: of the maps, ``error`` or ``z``; empty where no voxel truth was there to compare with.
+        kind: of the maps and scores, ``error`` or ``z``.
         models: hashes of the models' files.
         groups: all cases first.
         comparisons: one for each folder compared with.
@@ -103,7 +106,7 @@ class _Counted:
 
     scored: Scored
     table: CaseTable
-    kind: str = ""
+    kind: str
     tallies: tuple[Tally, ...] = ()
     mapped: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
@@ -128,7 +131,7 @@ def evaluate(
         maps: the folder, with scores.csv.
         cohort: the cohort.csv the maps were made of.
         against: other such folders, of the same cases, to subtract.
-        kind: ``error`` or ``z``; by default ``z`` where all cases have it.
+        kind: of maps and scores, ``error`` or ``z``; by default ``z`` where all cases have it.
         seed: of the resamples.
         resamples: of the patients, for the intervals.
         unrecorded: evaluate hold-out cases even where the look cannot be recorded.
@@ -162,7 +165,7 @@ def evaluate(
     )
     voxels = total(first.tallies, first.table.places[known]) if groups[0].regions else None
     lines = {**case_lines(first.table), **(voxel_lines(voxels) if voxels else {})}
-    notes = (*([look] if look else []), *_notes(table, first, own))
+    notes = (*([look] if look else []), *notes_of(table, scored[0], first.kind, own))
     return Evaluation(
         maps=Path(maps),
         cohort=table.path,
@@ -179,33 +182,37 @@ def evaluate(
 
 
 def _kind(scored: Scored, cases: Sequence[Case], asked: str | None) -> str:
-    if not cases:
-        return ""
     if asked is None:
         return choose_kind(scored, cases)
-    require_maps(scored, cases, asked)
+    require_kind(scored, cases, asked)
     return asked
 
 
 def _count(cohort: Cohort, scored: Scored, places: NDArray[np.int_], kind: str, known: NDArray[np.bool_]) -> _Counted:
     """Compare scores with their thresholds, and count the maps."""
-    reference = reference_normals(scored.cases)
+    scores, reference = scored.scores(kind), reference_normals(scored.cases)
     flags = {
-        f"{specificity:g}": scored.scores > at_specificity(scored.scores, reference, specificity)
-        for specificity in SPECIFICITIES
+        f"{specificity:g}": scores > at_specificity(scores, reference, specificity) for specificity in SPECIFICITIES
     }
-    if scored.flagged is not None:
-        flags = {CALIBRATED: scored.flagged, **flags}
+    thresholds = np.full(len(scores), np.nan)
+    if kind == "z" and scored.calibrated:
+        flags = {CALIBRATED: scored.calibrated.flagged, **flags}
+        thresholds = scored.calibrated.thresholds
     table = CaseTable(
         np.array([case.label for case in scored.cases], np.int_),
-        scored.scores,
+        scores,
         places,
         np.array([case.level for case in scored.cases]),
         level_alone(cohort.cases, scored.cases),
         flags,
     )
     own = [case for case, there in zip(scored.cases, known, strict=True) if there]
-    tallies = tally_all([Asked(scored.map(case, kind), case.mask, case.crop) for case in own])
+    tallies = tally_all(
+        [
+            Asked(scored.map(case, kind), case.mask, case.crop, threshold)
+            for case, threshold in zip(own, thresholds[known].tolist(), strict=True)
+        ]
+    )
     for case, tally in zip(own, tallies, strict=True):
         if case.label == 1 and not tally.regions:
             raise InputError(
@@ -243,7 +250,7 @@ def _measure(counted: _Counted, by: str, inside: NDArray[np.bool_], resamples: R
 
 
 def _group(by: str, name: str, counted: _Counted, inside: NDArray[np.bool_], found: Mapping[str, Sampled]) -> Group:
-    labels = counted.table.labels[inside]
+    labels, places = counted.table.labels[inside], counted.table.places[inside]
     own = [tally for tally, kept in zip(counted.tallies, inside[counted.mapped], strict=True) if kept]
     positive = sum(float(tally.positive.counts.sum()) for tally in own)
     voxels = positive + sum(float(tally.negative.counts.sum()) for tally in own)
@@ -252,7 +259,8 @@ def _group(by: str, name: str, counted: _Counted, inside: NDArray[np.bool_], fou
         name,
         int((labels == 0).sum()),
         int((labels == 1).sum()),
-        len(np.unique(counted.table.places[inside])),
+        len(np.unique(places)),
+        min(len(np.unique(places[labels == label])) for label in (0, 1)),
         len(own),
         sum(tally.regions for tally in own),
         positive / voxels if voxels else 0.0,
@@ -270,26 +278,3 @@ def _differences(
         }
         for group, own, other in zip(groups, mine, others, strict=True)
     }
-
-
-def _notes(cohort: Cohort, counted: _Counted, mapped: Sequence[Case]) -> list[str]:
-    cases = counted.scored.cases
-    notes = [
-        f"thresholds of a fixed specificity: for each case from {reference_normals(cases).told}; intervals take them "
-        "as given",
-        *outside(cohort, counted.scored),
-    ]
-    held = sum(case.fold == HOLDOUT for case in cases)
-    if 0 < held < len(cases):
-        notes.append(
-            f"{held} of the cases are of the hold-out, {len(cases) - held} are not; they are measured together"
-        )
-    if counted.scored.flagged is None:
-        notes.append("not calibrated: nothing is said at a calibrated threshold")
-    if counted.scored.unlabelled:
-        notes.append(f"{counted.scored.unlabelled} case(s) with a score have no label and are left out")
-    if not mapped:
-        notes.append("no case has a mask: voxels are not compared")
-    elif without := sum(case.label == 1 and case.mask is None for case in cases):
-        notes.append(f"{without} abnormal case(s) have no mask and are left out where voxels are compared")
-    return notes

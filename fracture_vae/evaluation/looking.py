@@ -1,12 +1,10 @@
 """The record an evaluation of hold-out cases leaves."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from fracture_vae.cohort.looks import record_look
-from fracture_vae.cohort.manifest import HOLDOUT, Case, Cohort
+from fracture_vae.cohort.manifest import HOLDOUT, Cohort
 from fracture_vae.evaluation.scored import Scored
-from fracture_vae.files import read_json
 
 
 def record_evaluation(cohort: Cohort, folders: Sequence[Scored], unrecorded: bool) -> str:
@@ -21,7 +19,7 @@ def record_evaluation(cohort: Cohort, folders: Sequence[Scored], unrecorded: boo
         InputError: it cannot be recorded, and ``unrecorded`` is not set.
     """
     held = [case for case in folders[0].cases if case.fold == HOLDOUT]
-    said = [_model(folder, case) for folder in folders for case in held]
+    said = [folder.said(case, "model") for folder in folders for case in held]
     models = dict.fromkeys(str(model["sha256"]) for model in said if model.get("sha256"))
     configs = dict.fromkeys(str(model["config_sha256"]) for model in said if model.get("config_sha256"))
     told = f"{len(held)} of {len(folders[0].cases)} cases evaluated"
@@ -35,10 +33,3 @@ def record_evaluation(cohort: Cohort, folders: Sequence[Scored], unrecorded: boo
         output=folders[0].folder,
         unrecorded=unrecorded,
     )
-
-
-def _model(scored: Scored, case: Case) -> dict[str, Any]:
-    """Return what a map's sidecar says of its model."""
-    sidecar = scored.folder / f"{case.case_id}.json"
-    model = read_json(sidecar).get("model") if sidecar.is_file() else None
-    return model if isinstance(model, dict) else {}

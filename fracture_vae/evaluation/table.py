@@ -23,6 +23,7 @@ _COLUMNS = {
     "oracle Dice": "dice@oracle",
 }
 """Of the tables by level, grade and type."""
+_FEW = 5  # patients; the bootstrap's intervals are too narrow below
 
 
 def write_evaluation(found: Evaluation, out: str | Path) -> tuple[Path, Path]:
@@ -41,7 +42,7 @@ def write_evaluation(found: Evaluation, out: str | Path) -> tuple[Path, Path]:
 def as_table(found: Evaluation) -> str:
     """Return the evaluation as Markdown whose columns also line up in a terminal."""
     everything = found.groups[0]
-    which = f"{found.kind} maps and scores" if found.kind else "scores"
+    which = f"{found.kind} maps and scores" if everything.mapped else f"{found.kind} scores"
     lines = [
         f"# Evaluation of {which} in {found.maps}",
         "",
@@ -76,11 +77,12 @@ def _overall(group: Group) -> list[list[str]]:
         "within_level_auroc": "0.5, the level alone",
         "auroc_over_level_alone": "0",
         "voxel_auroc": "not by itself: case AUROC and voxel AP above",
-        "aupro": "0.15, no knowledge",
+        "aupro": "0.15, a constant map",
     }
     rows = []
     for name, value in _shown(group.measures).items():
-        rows.append([title(name), f"{value.value:.3f}", f"{value.low:.3f} to {value.high:.3f}", beside.get(name, "")])
+        interval = f"{value.low:.3f} to {value.high:.3f}{_mark(group, value)}"
+        rows.append([title(name), f"{value.value:.3f}", interval, beside.get(name, "")])
     return rows
 
 
@@ -95,7 +97,7 @@ def _by(head: str, groups: Sequence[Group]) -> list[str]:
     columns = {name: key for name, key in _COLUMNS.items() if any(key in group.measures for group in groups)}
     rows = []
     for group in groups:
-        values = [_short(group.measures.get(key)) for key in columns.values()]
+        values = [_short(group, group.measures.get(key)) for key in columns.values()]
         rows.append([group.name or "none", f"{group.abnormal} / {group.normal}", *values])
     return _grid([head, "abnormal / normal", *columns], rows)
 
@@ -112,8 +114,15 @@ def _compared(comparison: Comparison) -> list[str]:
     return _grid([f"minus {comparison.other}", "difference of", "value", "95 % interval, paired", ""], rows)
 
 
-def _short(value: Estimate | None) -> str:
-    return "-" if value is None else f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+def _short(group: Group, value: Estimate | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f}){_mark(group, value)}"
+
+
+def _mark(group: Group, value: Estimate) -> str:
+    """Mark an interval that resampling makes too narrow: patients it has not seen are not in it."""
+    return "*" if group.fewest < _FEW or value.low == value.high else ""
 
 
 def _notes(found: Evaluation) -> list[str]:
@@ -123,6 +132,11 @@ def _notes(found: Evaluation) -> list[str]:
         notes.append(
             f"voxels are counted in bins of their score: ungrouped, voxel average precision lies in {ap.low:.4f} to "
             f"{ap.high:.4f}, AUPRO in {aupro.low:.4f} to {aupro.high:.4f}"
+        )
+    if any(_mark(group, value) for group in found.groups for value in group.measures.values()):
+        notes.append(
+            f"* fewer than {_FEW} patients with, or without, an abnormal case, or all resamples alike: the interval is "
+            "too narrow, as it holds only what was seen"
         )
     return [f"- {note}" for note in notes]
 

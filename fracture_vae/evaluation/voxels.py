@@ -6,6 +6,7 @@ wide at any scale, need no range beforehand, and keep the order. What they may c
 guessed (`curves.average_precision_bounds`).
 """
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,13 +61,13 @@ class Asked(NamedTuple):
         map: the file.
         mask: the truth in the same grid; None for a case without anomaly.
         crop: the cohort's column ``crop``, or empty: outside the source's field of view nothing is counted.
-        threshold: calibrated, of the map; or None.
+        threshold: calibrated, of the map; NaN without one.
     """
 
     map: Path
     mask: Path | None
     crop: str
-    threshold: float | None = None
+    threshold: float = math.nan
 
 
 def tally_case(asked: Asked) -> Tally:
@@ -101,7 +102,7 @@ def tally(
     truth: NDArray[np.bool_],
     valid: NDArray[np.bool_],
     spacing: NDArray[np.float64],
-    threshold: float | None = None,
+    threshold: float = math.nan,
 ) -> Tally:
     """Count a map (H, W, D), higher is more abnormal, against its truth, where it is valid; ``spacing`` (3,) in mm."""
     found = keys(values)
@@ -115,7 +116,7 @@ def tally(
     np.maximum.at(best, hit, at)
     reached = np.isin(np.arange(1, count + 1), hit)
     above = (float("nan"),) * 2
-    if threshold is not None:
+    if not math.isnan(threshold):
         alarm = (values > threshold) & valid
         positive = int(np.count_nonzero(alarm & truth))
         above = (float(np.count_nonzero(alarm) - positive), float(positive))

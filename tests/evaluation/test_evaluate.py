@@ -19,6 +19,8 @@ from fracture_vae.errors import InputError
 from fracture_vae.evaluation.evaluate import Evaluation
 from fracture_vae.evaluation.evaluate import evaluate as evaluate_with_intervals
 from fracture_vae.evaluation.table import as_json, as_table
+from fracture_vae.files import write_csv
+from fracture_vae.maps.table import SCORE_COLUMNS
 
 evaluate = partial(evaluate_with_intervals, resamples=200)
 
@@ -138,34 +140,113 @@ def test_a_fold_alone_is_judged_by_its_other_patients(
     assert "normal cases of other patients, as the maps are of one fold" in as_table(found)
 
 
-def flagged(maps: Path, folder: Path, flag: Callable[[dict[str, str]], str]) -> Path:
-    """The same maps with a column ``flagged``."""
+def calibrated(
+    maps: Path, folder: Path, flag: Callable[[str], str] = lambda _: "0", threshold: float | None = 6.0
+) -> Path:
+    """The same maps as a calibrated model's: ten times the error map is its z, a constant less the score its score."""
     shutil.copytree(maps, folder)
     with (maps / "scores.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*rows[0], "flagged"])
-        writer.writeheader()
-        writer.writerows({**row, "flagged": flag(row)} for row in rows)
+    for row in rows:
+        name = row["case_id"]
+        error = nib.load(folder / f"{name}_error.nii.gz")
+        nib.save(nib.Nifti1Image(error.get_fdata(dtype=np.float32) * 10, error.affine), folder / f"{name}_z.nii.gz")
+        row |= {"score_z": f"{1 - float(row['score'])}", "flagged": flag(name)}
+        said = {"alpha": 0.1, "threshold": threshold, "healthy_patients": 8}
+        (folder / f"{name}.json").write_text(json.dumps({"calibration": said}), encoding="utf-8")
+    write_csv(folder / "scores.csv", SCORE_COLUMNS, rows)
     return folder
 
 
-def test_what_a_calibration_flagged_is_measured(
-    maps: Path, made_study: Path, made_cohort: Cohort, tmp_path: Path
+def test_what_a_calibration_said_is_measured(
+    maps: Path, made_study: Path, made_cohort: Cohort, found: Evaluation, tmp_path: Path
 ) -> None:
     called = {"p01_L1", "p01_L2", "p02_L1"}
-    found = evaluate(flagged(maps, tmp_path / "f", lambda row: str(int(row["case_id"] in called))), made_study)
-    assert found.overall["sensitivity@calibrated"].value == pytest.approx(2 / 6)
-    assert found.overall["specificity@calibrated"].value == pytest.approx(13 / 14)
-    assert found.overall["f1@calibrated"].value == pytest.approx(4 / 9)
-    assert not any("not calibrated" in note for note in found.notes)
+    folder = calibrated(maps, tmp_path / "f", lambda name: str(int(name in called)))
+    judged = evaluate(folder, made_study)
+    assert judged.kind == "z"
+    assert judged.overall["sensitivity@calibrated"].value == pytest.approx(2 / 6)
+    assert judged.overall["specificity@calibrated"].value == pytest.approx(13 / 14)
+    assert judged.overall["f1@calibrated"].value == pytest.approx(4 / 9)
+    assert judged.overall["auroc"].value == pytest.approx(1 - found.overall["auroc"].value), "the z scores, not others"
+    truth, values = pooled(maps, cases_of(made_cohort))
+    marked = values * np.float32(10) > 6
+    dice = 2 * (marked & truth).sum() / (marked.sum() + truth.sum())
+    assert judged.overall["dice@calibrated"].value == pytest.approx(dice)
+    assert not any("not calibrated" in note for note in judged.notes)
+    assert any("was set, not tested; the hold-out tests it" in note for note in judged.notes)
+    assert any("8 healthy patients: too few to call any case abnormal, which takes 9" in note for note in judged.notes)
+
+
+def test_a_threshold_that_nothing_exceeds_finds_nothing(maps: Path, made_study: Path, tmp_path: Path) -> None:
+    found = evaluate(calibrated(maps, tmp_path / "f", threshold=None), made_study)
+    assert found.overall["dice@calibrated"] == (0, 0, 0)
+    assert found.overall["sensitivity@calibrated"] == (0, 0, 0)
+
+
+def test_without_sidecars_no_dice_is_told_at_the_calibrated_threshold(
+    maps: Path, made_study: Path, tmp_path: Path
+) -> None:
+    folder = calibrated(maps, tmp_path / "f")
+    (folder / "p00_L1.json").unlink()
+    found = evaluate(folder, made_study)
+    assert "dice@calibrated" not in found.overall
+    assert "not every sidecar tells the calibrated threshold: no Dice at it" in found.notes
+
+
+def test_maps_as_before_calibration_are_not_judged_by_it(
+    maps: Path, made_study: Path, found: Evaluation, tmp_path: Path
+) -> None:
+    before = evaluate(calibrated(maps, tmp_path / "f"), made_study, kind="error")
+    assert before.kind == "error"
+    assert before.groups == found.groups
+    assert any("nothing is said at the calibrated threshold" in note for note in before.notes)
+
+
+def test_a_flag_is_0_or_1(maps: Path, made_study: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="flagged of 'p00_L1' is 'maybe', not 0 or 1"):
-        evaluate(flagged(maps, tmp_path / "g", lambda _: "maybe"), made_study)
+        evaluate(calibrated(maps, tmp_path / "g", lambda _: "maybe"), made_study)
+
+
+def test_z_maps_are_taken_where_all_cases_have_them(maps: Path, made_study: Path, tmp_path: Path) -> None:
+    folder = calibrated(maps, tmp_path / "z")
+    (folder / "p00_L1_z.nii.gz").unlink()
+    assert evaluate(folder, made_study).kind == "error"
+    with pytest.raises(InputError, match=r"p00_L1_z.nii.gz: no such map; run infer again, or evaluate another kind"):
+        evaluate(folder, made_study, kind="z")
+
+
+def test_a_case_that_was_not_judged_leaves_all_uncalibrated(maps: Path, made_study: Path, tmp_path: Path) -> None:
+    folder = calibrated(maps, tmp_path / "f", lambda name: "" if name == "p00_L1" else "0")
+    assert evaluate(folder, made_study).kind == "error"
+    with pytest.raises(InputError, match=r"scores.csv: not every case was judged by a calibration"):
+        evaluate(folder, made_study, kind="z")
 
 
 def test_without_a_calibration_that_is_said(found: Evaluation) -> None:
     assert "not calibrated: nothing is said at a calibrated threshold" in found.notes
     assert not any("calibrated" in name for name in found.overall)
+
+
+def test_intervals_of_few_patients_are_marked(found: Evaluation) -> None:
+    groups = {group.title: group for group in found.groups}
+    assert groups["all"].fewest == 5, "of the folds' patients five have a broken vertebra"
+    assert groups["level L1"].fewest == 1
+    lines = as_table(found).splitlines()
+    few = next(line for line in lines if line.startswith("| L1 "))
+    enough = next(line for line in lines if line.startswith("| voxel average precision "))
+    seen_alike = next(line for line in lines if line.startswith("| case AUROC "))
+    assert few.count(")*") == few.count("(") > 0
+    assert "*" not in enough
+    assert "1.000 to 1.000*" in seen_alike
+    assert any(line.startswith("- * fewer than 5 patients") for line in lines)
+
+
+def test_models_that_are_ranked_together_are_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
+    folder = broken(maps, tmp_path / "m")
+    text = (folder / "scores.csv").read_text(encoding="utf-8")
+    (folder / "scores.csv").write_text(text.replace("0123456789ab", "ba9876543210", 1), encoding="utf-8")
+    assert any(note.startswith("scores of 2 models are ranked together") for note in evaluate(folder, made_study).notes)
 
 
 def test_the_table_and_the_json_say_the_same(found: Evaluation) -> None:
@@ -234,8 +315,6 @@ def test_a_missing_map_is_told(maps: Path, made_study: Path, tmp_path: Path) -> 
     (folder / "p03_L2_error.nii.gz").unlink()
     with pytest.raises(InputError, match=r"p03_L2_error.nii.gz: no such map, though scores.csv lists its case"):
         evaluate(folder, made_study)
-    with pytest.raises(InputError, match=r"p00_L1_z.nii.gz: no such map; run infer again, or evaluate another kind"):
-        evaluate(maps, made_study, kind="z")
 
 
 def test_a_case_left_out_of_its_fold_is_told(made_maps: Callable[..., Path], made_study: Path, tmp_path: Path) -> None:
@@ -244,16 +323,6 @@ def test_a_case_left_out_of_its_fold_is_told(made_maps: Callable[..., Path], mad
         "1 labelled case(s) of fold 2 have no score and are left out (row 8)" in n
         for n in evaluate(kept, made_study).notes
     )
-
-
-def test_z_maps_are_taken_where_all_cases_have_them(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    folder = broken(maps, tmp_path / "z")
-    for path in sorted(folder.glob("*_error.nii.gz")):
-        shutil.copy(path, str(path).replace("_error", "_z"))
-    assert evaluate(folder, made_study).kind == "z"
-    assert evaluate(folder, made_study, kind="error").kind == "error"
-    (folder / "p00_L1_z.nii.gz").unlink()
-    assert evaluate(folder, made_study).kind == "error"
 
 
 def test_an_abnormal_case_whose_mask_is_empty_is_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
