@@ -35,7 +35,8 @@ class Group(NamedTuple):
         name: such as ``L1``; empty for all.
         normal, abnormal, patients: how many.
         fewest: patients of its normal or of its abnormal cases, whichever are fewer.
-        mapped: cases whose voxels are known: with a mask, or normal.
+        mapped: cases whose voxels are compared: with a mask, or normal; of a grade or type without normal cases whose
+            mask shows a broken neighbour.
         regions: connected regions of their truth.
         anomalous: share of their voxels that is anomalous; the voxel average precision of a map that knows nothing.
         measures: by name (`fracture_vae.evaluation.measures`); what the labels or masks do not allow is missing.
@@ -109,6 +110,24 @@ class _Counted:
     kind: str
     tallies: tuple[Tally, ...] = ()
     mapped: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+
+    def shown(self, by: str, inside: NDArray[np.bool_]) -> "_Shown":
+        """Return the tallies of cases ``inside``, and whose they are.
+
+        A normal vertebra's crop may show a broken neighbour, of whatever grade and type: of a grade or type it is none.
+        """
+        order = np.cumsum(self.mapped) - 1
+        kept = [
+            place
+            for place in np.flatnonzero(inside & self.mapped).tolist()
+            if by not in ("grade", "type") or self.table.labels[place] == 1 or not self.tallies[order[place]].regions
+        ]
+        return _Shown([self.tallies[order[place]] for place in kept], self.table.places[kept])
+
+
+class _Shown(NamedTuple):
+    tallies: list[Tally]
+    places: NDArray[np.int_]
 
 
 def evaluate(
@@ -242,16 +261,15 @@ def _measure(counted: _Counted, by: str, inside: NDArray[np.bool_], resamples: R
     if by == "level" or len(set(counted.table.levels.tolist())) < 2:
         for name in ("level_alone_auroc", "auroc_over_level_alone", "within_level_auroc"):
             found.pop(name, None)
-    own = [tally for tally, kept in zip(counted.tallies, inside[counted.mapped], strict=True) if kept]
-    if any(tally.regions for tally in own):
-        places = counted.table.places[inside & counted.mapped]
-        found |= measure_voxels(total(own, places), resamples)
+    shown = counted.shown(by, inside)
+    if any(tally.regions for tally in shown.tallies):
+        found |= measure_voxels(total(shown.tallies, shown.places), resamples)
     return found
 
 
 def _group(by: str, name: str, counted: _Counted, inside: NDArray[np.bool_], found: Mapping[str, Sampled]) -> Group:
     labels, places = counted.table.labels[inside], counted.table.places[inside]
-    own = [tally for tally, kept in zip(counted.tallies, inside[counted.mapped], strict=True) if kept]
+    own = counted.shown(by, inside).tallies
     positive = sum(float(tally.positive.counts.sum()) for tally in own)
     voxels = positive + sum(float(tally.negative.counts.sum()) for tally in own)
     return Group(

@@ -7,6 +7,7 @@ from typing import Any
 
 from fracture_vae.evaluation.evaluate import Comparison, Evaluation, Group
 from fracture_vae.evaluation.measures import title
+from fracture_vae.evaluation.out_of_fold import SPECIFICITIES
 from fracture_vae.evaluation.resampling import Estimate
 from fracture_vae.files import require_folder, write_text
 
@@ -23,6 +24,8 @@ _COLUMNS = {
     "oracle Dice": "dice@oracle",
 }
 """Of the tables by level, grade and type."""
+_COMPARED = ("auroc", "within_level_auroc", "voxel_average_precision")
+"""Of the differences by level, grade and type; the JSON has all."""
 _FEW = 5  # patients; the bootstrap's intervals are too narrow below
 
 
@@ -79,6 +82,7 @@ def _overall(group: Group) -> list[list[str]]:
         "voxel_auroc": "not by itself: case AUROC and voxel AP above",
         "aupro": "0.15, a constant map",
     }
+    beside |= {f"specificity@{specificity:g}": f"{specificity:g}, asked for" for specificity in SPECIFICITIES}
     rows = []
     for name, value in _shown(group.measures).items():
         interval = f"{value.low:.3f} to {value.high:.3f}{_mark(group, value)}"
@@ -106,7 +110,7 @@ def _compared(comparison: Comparison) -> list[str]:
     rows = []
     for group, differences in comparison.differences.items():
         for name, value in _shown(differences).items():
-            if group == "all" or name in _COLUMNS.values():
+            if group == "all" or name in _COMPARED:
                 clear = "" if value.low <= 0 <= value.high else "excludes 0"
                 rows.append(
                     [group, title(name), f"{value.value:+.3f}", f"{value.low:+.3f} to {value.high:+.3f}", clear]
@@ -138,6 +142,8 @@ def _notes(found: Evaluation) -> list[str]:
             f"* fewer than {_FEW} patients with, or without, an abnormal case, or all resamples alike: the interval is "
             "too narrow, as it holds only what was seen"
         )
+    if found.comparisons:
+        notes.append("of many differences that are none, about one in twenty excludes 0 by chance")
     return [f"- {note}" for note in notes]
 
 

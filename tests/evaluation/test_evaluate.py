@@ -94,6 +94,22 @@ def test_groups_are_levels_grades_and_types(found: Evaluation) -> None:
     assert found.overall["within_level_auroc"].value == pytest.approx((9 * l1 + 25 * l2) / 34)
 
 
+def test_a_broken_neighbour_in_a_normal_crop_is_of_no_grade(
+    maps: Path, made_study: Path, made_cohort: Cohort, found: Evaluation, tmp_path: Path
+) -> None:
+    shown = made_study.parent / "p01_L1_mask.nii.gz"
+    rows = [
+        Case(**{**vars(case), "mask": shown} if case.case_id == "p00_L1" else vars(case)) for case in made_cohort.cases
+    ]
+    write_cohort(tmp_path / "cohort.csv", rows)
+    neighbour = evaluate(maps, tmp_path / "cohort.csv")
+    before, after = ({group.title: group for group in one.groups} for one in (found, neighbour))
+    assert after["all"].regions == before["all"].regions + 2, "it is an anomaly all the same"
+    assert (after["grade 2"].regions, after["grade 2"].mapped) == (4, before["grade 2"].mapped - 1)
+    assert after["grade 2"].normal == 14
+    assert after["grade 2"].measures["auroc"] == before["grade 2"].measures["auroc"]
+
+
 def test_the_level_alone_stands_beside_every_auroc(found: Evaluation) -> None:
     for group in found.groups:
         assert ("level_alone_auroc" in group.measures) == (group.by != "level"), "within a level it knows nothing"
