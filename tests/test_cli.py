@@ -31,6 +31,7 @@ COMMANDS = [
     ["infer"],
     ["calibrate"],
     ["baseline"],
+    ["evaluate"],
     ["sheet"],
     ["sweep"],
     ["gallery"],
