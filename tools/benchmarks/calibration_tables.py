@@ -1,6 +1,6 @@
 """Write the tables of docs/calibration.md anew from the JSON files of calibration.py.
 
-    python -m tools.benchmarks.calibration_tables
+python -m tools.benchmarks.calibration_tables
 """
 
 import json
