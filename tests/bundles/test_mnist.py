@@ -278,7 +278,7 @@ EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("mnist_vae", "vamp"): [("network.prior.__class__.__name__", "VampPrior")],
     ("mnist_vq", "fsq"): [("network.quantizer.__class__.__name__", "FiniteScalarQuantizer")],
     ("mnist_vq", "gradient"): [("network.quantizer.ema", False)],
-    ("mnist_vq", "l2"): [("objective.distance", "l2")],
+    ("mnist_vq", "l2"): [("objective.fidelity.distance", "l2")],
 }
 """What each variant makes of an object the config builds; the plain bundle has another value there."""
 

@@ -53,7 +53,17 @@ def test_every_setting_is_explained_and_everything_explained_is_a_setting(vq3d: 
     content = config(vq3d, name)
     help_ = content["_help_"]
     settings = [key for key, value in content.items() if value is None or isinstance(value, str | int | float | bool)]
-    derived = {"resolved_config", "cohort_table", "dataset_dir", "run_dir", "network", "model", "datalist"}
+    derived = {
+        "resolved_config",
+        "cohort_table",
+        "dataset_dir",
+        "run_dir",
+        "network",
+        "networks",
+        "model",
+        "datalist",
+        "composition",
+    }
     assert set(help_) <= set(content)
     assert set(settings) - derived <= set(help_)
     assert list(help_) == [key for key in content if key in help_], "in the order of the settings"
