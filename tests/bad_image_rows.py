@@ -87,7 +87,7 @@ IMAGE_ROWS = [
     Bad("gallery: into a folder", folder("out"), "gallery {run} --out out", ("out: a folder; give the page a name, such as out/gallery.html",)),
     Bad("gallery: below a file", text("out"), "gallery {run} --out out/g.html", ("out is a file; give a folder",)),
     Bad("train: an unknown variant", nothing, "train {mnist_vae} --variant free_bit", ("no variant 'free_bit'; it has", "did you mean 'free_bits'?")),
-    Bad("train: a variant that another bundle has", nothing, "train {bundle} --variant free_bits", ("no variant 'free_bits'; it has bottleneck_32x, ",)),
+    Bad("train: a variant of another bundle", nothing, "train {bundle} --variant free_bits", ("no variant 'free_bits'; it has bottleneck_32x",)),
     Bad("train: a fold of a bundle without folds", nothing, "train {mnist_vae} --fold 2", ("--fold 2:", "has no folds; leave it out")),
     Bad("train: a cohort for a bundle without one", nothing, "train {mnist_vae} --cohort cohort.csv", ("the config has no key 'cohort'",)),
     *(Bad(f"train: a matrix {name}", make, f"{TRAIN_MATRIX}{data}", says) for name, (make, data, says) in MATRICES.items()),

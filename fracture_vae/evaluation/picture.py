@@ -46,6 +46,7 @@ def _draw(axes: Axes, name: str, lines: Mapping[str, Line], group: Group) -> Non
         _beside(axes, lines, group)
     elif name in ("precision", "voxel_precision"):
         share = group.anomalous if name == "voxel_precision" else group.abnormal / (group.abnormal + group.normal)
+        axes.set_xlim(0, 1)
         axes.axhline(share, color="grey", linestyle="--", label=f"no knowledge {share:.3g}")
     elif name == "froc":
         axes.set_xscale("log", base=2)

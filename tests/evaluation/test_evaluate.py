@@ -11,13 +11,15 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from matplotlib.image import imread
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
 from fracture_vae.cohort.looks import looks_path, read_looks
 from fracture_vae.cohort.manifest import Case, Cohort, read_cohort, write_cohort
 from fracture_vae.errors import InputError
 from fracture_vae.evaluation.evaluate import Evaluation
 from fracture_vae.evaluation.evaluate import evaluate as evaluate_with_intervals
+from fracture_vae.evaluation.picture import draw_curves
 from fracture_vae.evaluation.table import as_json, as_table
 from fracture_vae.files import write_csv
 from fracture_vae.maps.table import SCORE_COLUMNS
@@ -82,6 +84,29 @@ def test_every_interval_holds_its_value(found: Evaluation) -> None:
     for group in found.groups:
         for name, (value, low, high) in group.measures.items():
             assert low - 1e-9 <= value <= high + 1e-9, (group.title, name)
+
+
+def test_the_areas_under_the_drawn_curves_are_those_told(found: Evaluation) -> None:
+    for name, measure in (("roc", "auroc"), ("level_alone_roc", "level_alone_auroc")):
+        line = found.lines[name]
+        assert auc(line.x, line.y) == pytest.approx(found.overall[measure].value), name
+    pro = found.lines["pro"]
+    rates = np.linspace(0, 0.3, 3001)
+    area = auc(rates, np.interp(rates, pro.x, pro.y)) / 0.3
+    assert area == pytest.approx(found.overall["aupro"].value, abs=2e-3), "400 points of the curve are drawn"
+    froc = found.lines["froc"]
+    hits = [froc.y[froc.x <= rate].max() for rate in (0.25, 0.5, 1, 2, 4, 8)]
+    assert np.mean(hits) == pytest.approx(found.overall["froc"].value, abs=0.02)
+
+
+def test_without_masks_cases_alone_are_compared_and_drawn(maps: Path, made_cohort: Cohort, tmp_path: Path) -> None:
+    write_cohort(tmp_path / "cohort.csv", [Case(**{**vars(case), "mask": None}) for case in made_cohort.cases])
+    bare = evaluate(maps, tmp_path / "cohort.csv")
+    assert "no case has a mask: voxels are not compared" in bare.notes
+    assert not {"voxel_average_precision", "voxel_auroc", "aupro", "froc"} & bare.overall.keys()
+    assert as_table(bare).startswith("# Evaluation of error scores in")
+    height, width, _ = imread(draw_curves(bare, tmp_path)).shape
+    assert 1.5 < width / height < 2.5, "two panels"
 
 
 def test_groups_are_levels_grades_and_types(found: Evaluation) -> None:
