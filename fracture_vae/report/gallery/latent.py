@@ -149,7 +149,11 @@ def _images(run: Run, open_study: OpenStudy, shape: tuple[int, ...]) -> tuple[Te
     try:
         study = recorded_study(config, record, open_study)
         dataset = ImageDataset(
-            study.validate, config.get("normal"), binarize=bool(config.get("binarize")), limit=config.get("limit")
+            study.validate,
+            config.get("normal"),
+            binarize=bool(config.get("binarize")),
+            limit=config.get("limit"),
+            binarize_by=config.get("binarize_by", "middle"),
         )
         if dataset.size != tuple(shape):
             raise InputError(f"the network is for samples of {shape}")

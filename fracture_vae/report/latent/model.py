@@ -131,7 +131,9 @@ def _test_images(run: str | Path, folder: Path, model: ModelFile) -> ImageDatase
         study = recorded_study(config, model.about.data or {}, open_study)
     except InputError as error:
         raise InputError(f"{run}: {error}") from error
-    images = ImageDataset(study.test, binarize=bool(config.get("binarize")))
+    images = ImageDataset(
+        study.test, binarize=bool(config.get("binarize")), binarize_by=config.get("binarize_by", "middle")
+    )
     shape = (model.about.network or {}).get("shape")
     if shape is not None and tuple(shape) != images.size:
         raise InputError(f"{run}: its network is for samples of {shape}, its data has {list(images.size)}; train again")
