@@ -9,10 +9,11 @@ import torch
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json
+from fracture_vae.maps.novelty import Novelties
 from fracture_vae.networks import VAE, Autoencoder, CoderConfig
 from tools.benchmarks.family import DETECTORS, MATRIX_VARIANTS, PARTS, Budget, jobs, work_off
 from tools.benchmarks.family_features import frechet
-from tools.benchmarks.family_page import PAGE, detection, papers, variants, write_page
+from tools.benchmarks.family_page import PAGE, SCORES, detection, papers, variants, write_page
 from tools.benchmarks.family_papers import PAPERS
 from tools.benchmarks.family_runs import BUNDLES, anomaly_scores, figures
 
@@ -77,8 +78,17 @@ def test_means_and_spreads_by_hand(tmp_path: Path) -> None:
     shown = variants(result(rows))
     assert "| `mnist_vae` | 102.0 ± 2.8 | 2.00 ± 0.00 |  |" in shown[2]
     assert "100 training images, 1 epochs, 2 seeds" in shown[-1]
+    others = [f"auroc_{score}" for score in SCORES[1:]]
     found = [
-        {"bundle": "mnist_ae", "variant": "conv", "normal": n, "seed": s, "auroc_l1": a, "auroc_l2": a / 2, **cost}
+        {
+            "bundle": "mnist_ae",
+            "variant": "conv",
+            "normal": n,
+            "seed": s,
+            "auroc_l1": a,
+            **dict.fromkeys(others, a / 2),
+            **cost,
+        }
         for n, s, a in ((0, 0, 0.9), (0, 1, 0.7), (1, 0, 0.5), (1, 1, 0.5))
     ]
     assert detection(result(found))[2].startswith("| `mnist_ae` `conv` | l1 | 0.650 ± 0.071 | 0.80 | 0.50 |")
@@ -125,12 +135,17 @@ def test_the_figures_belong_together() -> None:
     }
 
 
-def test_anomaly_scores_are_means_over_the_image() -> None:
+def test_anomaly_scores_are_means_over_the_image_and_what_novelty_says() -> None:
     class Blank(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.zeros_like(x)
 
+    def novelty(images: torch.Tensor) -> Novelties:
+        return Novelties(*images.flatten(1).sum(1).expand(3, -1))
+
     images = torch.tensor([[[[0.0, 1.0]]], [[[0.5, 0.5]]]])
-    scores = anomaly_scores(Blank(), images)
+    scores = anomaly_scores(Blank(), images, novelty)
     assert scores["l1"].tolist() == [0.5, 0.5]
     assert scores["l2"].tolist() == [0.5, 0.25]
+    assert set(scores) == {*SCORES}
+    assert scores["both"].tolist() == [1, 1]

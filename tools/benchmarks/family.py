@@ -22,7 +22,8 @@ from fracture_vae.cohort.images import images_folder
 from fracture_vae.errors import InputError
 from fracture_vae.evaluation.auroc import auroc
 from fracture_vae.files import read_json, write_text
-from fracture_vae.networks import VAE
+from fracture_vae.maps.novelty import Novelty
+from fracture_vae.networks import VAE, VQVAE, Autoencoder
 from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.study import Study, open_study
 from tools.benchmarks.family_features import FeatureNet, floor, sample_distance, train_features
@@ -34,7 +35,7 @@ from tools.benchmarks.timing import machine
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MATRIX_VARIANTS = ("vectors", "standard", "beta", "lightweight")
 """Of `mnist_vae` and `mnist_ae`, for matrices and not for images."""
-DETECTORS = (("mnist_ae", "conv"), ("mnist_vae", "conv"), ("mnist_vq", None))
+DETECTORS = (("mnist_ae", "one_class"), ("mnist_vae", "one_class"), ("mnist_vq", None))
 
 
 class Budget(NamedTuple):
@@ -57,7 +58,7 @@ BUDGETS = ("quick", "middle", "full")
 PARTS: dict[str, tuple[Budget, Budget, Budget]] = {
     "variants": (Budget(6000, 5, 3, 50, 500), Budget(20_000, 10, 3, 200, 1000), Budget(None, 50, 5, 500, 10_000)),
     "papers": (Budget(6000, 5, 3, 200, 500), Budget(20_000, 10, 3, 500, 1000), Budget(None, 100, 3, 5000, 10_000)),
-    "detection": (Budget(2000, 5, 3, 0, 0), Budget(None, 20, 3, 0, 0), Budget(None, 50, 3, 0, 0)),
+    "detection": (Budget(3000, 8, 3, 0, 0), Budget(None, 20, 3, 0, 0), Budget(None, 50, 3, 0, 0)),
 }
 """By part: the budgets, in the order of their names."""
 
@@ -107,9 +108,16 @@ def measured(job: Job, budget: Budget, study: Study, settings: Mapping[str, Any]
             found |= {"sample_distance": sample_distance(done.network, study, net), "feature_accuracy": net.accuracy}
             found["sample_distance_floor"] = floor(study, net)
         return {**cost, **found}
-    images = torch.from_numpy(study.test.images.copy()).float() / 255
+    seen, held_out, images = (
+        ImageDataset(part, normal, limit=limit).images.float() / 255
+        for part, normal, limit in (
+            (study.train, own["normal"], budget.images), (study.validate, own["normal"], None), (study.test, None, None)
+        )
+    )  # fmt: skip
     abnormal = (study.test.labels != job["normal"]).astype(np.int_)
-    scores = anomaly_scores(done.network, images)
+    if not isinstance(done.network, Autoencoder | VAE | VQVAE):
+        raise TypeError(f"no code is known of a {type(done.network).__name__}")
+    scores = anomaly_scores(done.network, images, Novelty(done.network, seen, held_out))
     return {**cost, **{f"auroc_{name}": _auroc(abnormal, values) for name, values in scores.items()}}
 
 

@@ -12,6 +12,8 @@ from tools.benchmarks.performance_tables import placed
 PAGE = "vae_family.md"
 Rows = Sequence[Mapping[str, Any]]
 
+SCORES = ("l1", "l2", "residual", "code", "both")
+"""Scores of the table of detection."""
 _FIGURES = {"recon": 1, "kl": 2, "elbo": 1, "nll": 1, "active_units": 1}
 """Figures of a VAE, and the digits shown."""
 
@@ -51,7 +53,7 @@ def detection(result: Mapping[str, Any]) -> list[str]:
     head = ["model", "score", "mean of the digits", *map(str, digits)]
     lines = [_line(head), _line(["---"] * len(head))]
     for (bundle, variant), rows in _grouped(result["rows"], "bundle", "variant").items():
-        for score in ("l1", "l2"):
+        for score in SCORES:
             key = f"auroc_{score}"
             by_seed = [{"mean": mean(row[key] for row in own)} for own in _grouped(rows, "seed").values()]
             each = [f"{mean(row[key] for row in own):.2f}" for own in _grouped(rows, "normal").values()]
