@@ -231,9 +231,9 @@ def test_a_vae_run_ends_with_the_bound_on_its_likelihood(train: Callable[..., Pa
     network.load_state_dict(content["network"])
     images = ImageDataset(open_study("digits", "").validate, limit=50)
     torch.manual_seed(1)
-    here = negative_log_likelihood(network, images.images.float() / 255, samples=20).mean()
-    validation = json.loads((run / "log.json").read_text(encoding="utf-8"))["validation"]
-    assert validation["nll"] == pytest.approx(float(here), rel=2e-3), "up to the draws"
+    here, elbo = (negative_log_likelihood(network, images.images.float() / 255, samples=k).mean() for k in (20, 1))
+    nll = json.loads((run / "log.json").read_text(encoding="utf-8"))["validation"]["nll"]
+    assert abs(nll - here) < 0.2 * (elbo - here), "up to the draws, and not the ELBO"
     assert "nll" not in json.loads((train("mnist_vae", nll_samples=0) / "log.json").read_text("utf-8"))["validation"]
     assert "nll" not in json.loads((train("mnist_ae") / "log.json").read_text("utf-8"))["validation"]
 
