@@ -8,10 +8,12 @@ this package's own commands call. A bundle evaluates what depends on them in its
 
 import inspect
 import json
+import logging
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from traceback import walk_tb
@@ -19,9 +21,11 @@ from types import FunctionType, TracebackType
 from typing import Any, NamedTuple
 
 from monai.bundle import ConfigParser, ConfigWorkflow, ReferenceResolver
+from monai.bundle.properties import TrainProperties
 from monai.bundle.scripts import create_workflow
 from monai.utils import ensure_tuple
 
+from fracture_vae.configs import is_expression, reached, references, references_at, value_at
 from fracture_vae.errors import InputError, exit_status, known_cause, nearest
 
 _TRACKING_KEYS = {"output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config"}
@@ -31,9 +35,12 @@ _OWN_ARGUMENTS = {"workflow_name", "config_file", "args_file", "run_id", "init_i
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD
 }
 
+_ASKED_FOR = {ReferenceResolver.split_id(asked["id"])[0] for asked in TrainProperties.values()}
+"""Keys that MONAI wants a bundle to have, used or not."""
+_ELSEWHERE = "Not all config files are in"
+"""What MONAI says where an overlay lies in another folder than train.json, as variants do."""
 _NONE = "$None"
 """How MONAI is told an override that is None, which it would pass over; as an expression it is taken."""
-_REFERENCES = ReferenceResolver.match_refs_pattern
 _RESOLVE = ReferenceResolver._resolve_one_item.__code__
 
 
@@ -104,7 +111,7 @@ def load(config_files: Sequence[Path]) -> dict[str, Any]:
 def _check_overlays(config: Mapping[str, Any], files: Sequence[Path], contents: Sequence[Mapping[str, Any]]) -> None:
     """Refuse a new key that has no use: no text refers to it, and it is no list, which could be a program to run."""
     known = {_section(key) for content in contents[:1] for key in content}
-    referred = {ReferenceResolver.split_id(ref)[0] for text in _texts(config) for ref in _REFERENCES(text)}
+    referred = {ReferenceResolver.split_id(ref)[0] for ref in references(config)}
     for file, content in zip(files[1:], contents[1:], strict=True):
         for key, value in content.items():
             section = _section(key)
@@ -112,6 +119,7 @@ def _check_overlays(config: Mapping[str, Any], files: Sequence[Path], contents: 
                 hint = nearest(section, known)
                 raise InputError(f"{file}: the config has no key '{section}', and nothing refers to it{hint}")
         known |= {_section(key) for key in content}
+        _require_use(config, [key for key, value in content.items() if not isinstance(value, Mapping)], f"{file}: ")
 
 
 def _section(key: str) -> str:
@@ -136,6 +144,7 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any], whe
     """Require that every override names a key that ``config`` has, and is of the kind of its value there.
 
     None and expressions may stand for anything, and may be replaced by anything; a switch may be ``auto`` as well.
+    None may be without effect, as where an overlay has put in an objective that has no such weight.
 
     Args:
         config: of the bundle.
@@ -148,8 +157,23 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any], whe
     for override, value in overrides.items():
         own = value_at(config, override, where)
         kind = _kind(own)
-        if kind is not None and value is not None and not _is_expression(value) and not kind.holds(value):
+        if kind is not None and value is not None and not is_expression(value) and not kind.holds(value):
             raise InputError(f"{where}{override}: {value!r} is not {kind.name}; the config has {_brief(own)}")
+    _require_use(config, overrides, where)
+
+
+def _require_use(config: Mapping[str, Any], settings: Iterable[str], where: str) -> None:
+    """Refuse a setting of ``config`` that none of its programs comes by: it would change nothing, without a word."""
+    programs = [key for key, value in config.items() if key != "imports" and _is_list(value) and references(value)]
+    if not programs:
+        return
+    used = {ReferenceResolver.split_id(part)[0] for part in reached(config, programs)} | set(programs) | _ASKED_FOR
+    for setting in settings:
+        section = _section(setting)
+        if section not in used and section in config and not section.startswith("_"):
+            objective = config.get("objective")
+            kind = str(objective["_target_"]).rpartition(".")[2] if isinstance(objective, Mapping) else "the rest"
+            raise InputError(f"{where}{setting}: would have no effect, {kind} does not use it; leave it out")
 
 
 class _Kind(NamedTuple):
@@ -160,7 +184,7 @@ class _Kind(NamedTuple):
 
 
 def _kind(own: Any) -> _Kind | None:
-    if own is None or _is_expression(own):
+    if own is None or is_expression(own):
         return None
     if isinstance(own, bool):
         return _Kind("True or False", lambda value: isinstance(value, bool) or value == "auto")
@@ -173,10 +197,6 @@ def _kind(own: Any) -> _Kind | None:
     if own and all(map(_is_number, own)):
         return _Kind("a list of numbers", lambda value: _is_list(value) and all(map(_is_number, value)))
     return _Kind("a list", _is_list)
-
-
-def _is_expression(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(("$", "@", "%"))
 
 
 def _is_number(value: Any) -> bool:
@@ -193,28 +213,6 @@ def _told(value: Any) -> str:
 
 def _brief(value: Any) -> str:
     return textwrap.shorten(json.dumps(value, default=str), 60, placeholder=" …")
-
-
-def value_at(config: Any, override: str, where: str = "override --") -> Any:
-    """Return what the config has at the id an override names.
-
-    Raises:
-        InputError: when it has nothing there, beginning with ``where`` and naming the nearest key.
-    """
-    keys = ReferenceResolver.split_id(override)
-    for depth, key in enumerate(keys):
-        if isinstance(config, Mapping):
-            known = [name for name in config if name != "_meta_"]
-        elif isinstance(config, list):
-            known = [str(index) for index in range(len(config))]
-        else:
-            known = []
-        if key not in known:
-            parents = keys[:depth]
-            hint = nearest("#".join(keys[: depth + 1]), ["#".join([*parents, name]) for name in known])
-            raise InputError(f"{where}{override}: the config has no key '{'#'.join(keys[: depth + 1])}'{hint}")
-        config = config[key] if isinstance(config, Mapping) else config[int(key)]
-    return config
 
 
 def settings_at_fault(error: BaseException, config: Mapping[str, Any], overrides: Mapping[str, Any]) -> str | None:
@@ -237,26 +235,8 @@ def settings_at_fault(error: BaseException, config: Mapping[str, Any], overrides
             named = ", ".join(f"{key}={_told(overrides[key])}" for key in blamed)
             return f"{named}: cannot be used ({reason}); see _help_ in the config for what it may be"
         seen |= parts
-        parts = {ref for part in parts for ref in _references(config, part)} - seen
+        parts = {ref for part in parts for ref in references_at(config, part)} - seen
     return None
-
-
-def _references(config: Mapping[str, Any], part: str) -> set[str]:
-    try:
-        content = value_at(config, part)
-    except InputError:
-        return set()
-    texts = _texts(content)
-    found = {ref for text in texts for ref in _REFERENCES(text)}
-    return set() if any(text.endswith(".run()") for text in texts) else found
-
-
-def _texts(content: Any) -> list[str]:
-    """Return every text in part of a config."""
-    if isinstance(content, str):
-        return [content]
-    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, list) else ()
-    return [text for part in parts for text in _texts(part)]
 
 
 def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any]) -> None:
@@ -270,7 +250,7 @@ def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any])
     config = load(config_files)
     check_overrides(config, overrides)
     overrides = {key: _NONE if value is None else value for key, value in overrides.items()}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_message(_ELSEWHERE):
         warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
         try:
             workflow = create_workflow(config_file=[str(file) for file in config_files], run_id=run_id, **overrides)
@@ -283,6 +263,21 @@ def run(config_files: Sequence[Path], run_id: str, overrides: Mapping[str, Any])
             if (fault := settings_at_fault(error, config, _given(config_files, overrides))) is not None:
                 raise InputError(fault) from error
             raise
+
+
+@contextmanager
+def _without_message(beginning: str) -> Iterator[None]:
+    """Keep MONAI from logging a message that begins so."""
+    logger = logging.getLogger(ConfigWorkflow.__module__)
+
+    def other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(beginning)
+
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def _workflow() -> ConfigWorkflow:

@@ -10,7 +10,6 @@ from fracture_vae import bundle as bundles
 from fracture_vae.cohort.manifest import pseudonym, read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure, nearest
-from fracture_vae.files import read_json
 from fracture_vae.maps.calibration.apply import drift_of_normals, read_calibrations
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
@@ -19,7 +18,7 @@ from fracture_vae.maps.scores import compose
 from fracture_vae.maps.table import SCORES_FILE, read_scores
 from fracture_vae.training.checkpoints import FOLDER, LAST
 from fracture_vae.training.fitting import BASELINES, fit_baseline
-from fracture_vae.training.run_folder import META_FILE, RESOLVED_CONFIG, discard_empty, new_run
+from fracture_vae.training.run_folder import RESOLVED_CONFIG, discard_empty, finished, new_run
 from fracture_vae.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)
@@ -304,9 +303,3 @@ def bundle_config(bundle: Path, name: str) -> Path:
     if not path.is_file():
         raise InputError(f"{bundle}: not a bundle, it has no configs/{name}; give a folder such as bundles/vq3d")
     return path
-
-
-def finished(run: Path) -> bool:
-    """Return whether the run in the folder ``run`` came to its end."""
-    meta = run / META_FILE
-    return meta.is_file() and "finished" in read_json(meta)

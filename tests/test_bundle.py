@@ -130,6 +130,35 @@ def test_what_it_has_not_cannot(key: str) -> None:
         bundle.check_overrides(CONFIG, {key: 0})
 
 
+PROGRAM = {"a": 1, "b": "@a", "c": "@d", "d": 2, "objective": {"_target_": "x.IWAE", "w": "@b"}, "run": ["$@objective"]}
+
+
+@pytest.mark.parametrize(("key", "used"), [("a", True), ("b", True), ("objective#w", True), ("c", False), ("d", False)])
+def test_a_setting_that_no_program_comes_by_is_refused(key: str, used: bool) -> None:
+    if used:
+        bundle.check_overrides(PROGRAM, {key: None})
+    else:
+        with pytest.raises(InputError, match=f"override --{key}: would have no effect, IWAE does not use it; leave it"):
+            bundle.check_overrides(PROGRAM, {key: None})
+
+
+@pytest.mark.parametrize(
+    ("variant", "idle"),
+    [("iwae", ["perceptual", "beta", "beta_schedule", "free_bits", "capacity", "kl_target"]),
+     ("info_vae", ["beta", "free_bits", "capacity"])],
+)  # fmt: skip
+def test_what_an_objective_does_not_use_is_refused_beside_its_variant(
+    vq3d: Path, variant: str, idle: list[str]
+) -> None:
+    folder = vq3d.parent / "mnist_vae" / "configs"
+    config = bundle.load([folder / "train.json", folder / "variants" / f"{variant}.json"])
+    for key in idle:
+        with pytest.raises(InputError, match=f"override --{key}: would have no effect"):
+            bundle.check_overrides(config, {key: config[key]})
+    with pytest.raises(InputError, match=r"free_bits\.json: free_bits: would have no effect"):
+        bundle.load([folder / "train.json", *(folder / "variants" / f"{name}.json" for name in ("free_bits", variant))])
+
+
 def test_monai_s_own_arguments_are_no_overrides(
     vq3d: Path, tiny_cohort: Path, tmp_path: Path, tiny: dict[str, Any]
 ) -> None:

@@ -7,6 +7,7 @@ from fracture_vae.errors import InputError
 from fracture_vae.networks import VAE
 from fracture_vae.networks.gaussian import Gaussian
 from fracture_vae.objectives.elbo import ELBO, small_vae
+from fracture_vae.objectives.perceptual import FeatureDistance
 from fracture_vae.registry import OBJECTIVES
 
 KERNELS = ("rbf", "imq")
@@ -26,6 +27,7 @@ class InfoVAE(ELBO):
         kernel: ``rbf``, exp(-\\|a - b\\|² / (2 h² )), or ``imq``, c / (c + \\|a - b\\|²) with c = 2 h² (Tolstikhin
             et al. 2018, arXiv:1711.01558).
         bandwidth: h; None takes √d, the scale on which draws of N(0, 1) in d dimensions differ.
+        perceptual, perceptual_weight: as for :class:`ELBO`.
 
     Raises:
         InputError: for a value out of range.
@@ -40,6 +42,8 @@ class InfoVAE(ELBO):
         scale: float = 1000.0,
         kernel: str = "rbf",
         bandwidth: float | None = None,
+        perceptual: FeatureDistance | None = None,
+        perceptual_weight: float = 1.0,
     ) -> None:
         if not 0 <= alpha <= 1:
             raise InputError(f"alpha is {alpha}; it must lie in [0, 1]")
@@ -49,7 +53,9 @@ class InfoVAE(ELBO):
             raise InputError(f"kernel '{kernel}' is not one of {', '.join(KERNELS)}")
         if bandwidth is not None and bandwidth <= 0:
             raise InputError(f"bandwidth is {bandwidth}; it must be above 0, or null for √d")
-        super().__init__(network, likelihood, reduction, beta=1 - alpha)
+        super().__init__(
+            network, likelihood, reduction, beta=1 - alpha, perceptual=perceptual, perceptual_weight=perceptual_weight
+        )
         self.kernel = kernel
         self.bandwidth = network.config.latent**0.5 if bandwidth is None else bandwidth
         self._mmd_weight = alpha + scale - 1

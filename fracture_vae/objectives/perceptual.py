@@ -6,6 +6,7 @@ from torch.func import functional_call
 
 from fracture_vae.errors import InputError
 from fracture_vae.networks.coders import Encoder
+from fracture_vae.networks.coders.mlp import each_output
 
 _EPSILON = 1e-12
 
@@ -22,15 +23,15 @@ class FeatureDistance(nn.Module):
     its running statistics; dropout, where the encoder has it, blurs the comparison as it does everything else.
 
     Args:
-        encoder: of hidden layers.
+        encoder: of an autoencoder or VAE, with hidden layers; or the stages of a VQ-VAE's.
 
     Raises:
         InputError: for an encoder without hidden layers.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder | nn.Sequential) -> None:
         super().__init__()
-        if not encoder.depth:
+        if not (len(encoder) if isinstance(encoder, nn.Sequential) else encoder.depth):
             raise InputError("perceptual: a linear encoder has no hidden layers whose features could be compared")
         self._layers = (_Features(encoder),)  # in a tuple, or its parameters would be this term's as well
 
@@ -56,9 +57,11 @@ def feature_distance(measure: FeatureDistance | None, image: Tensor, reconstruct
 class _Features(nn.Module):
     """An encoder that returns what each of its hidden layers gives."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder | nn.Sequential) -> None:
         super().__init__()
         self.encoder = encoder
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        if isinstance(self.encoder, nn.Sequential):
+            return each_output(self.encoder, x)
         return self.encoder.hidden_features(x)

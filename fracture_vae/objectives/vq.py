@@ -6,8 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fracture_vae.errors import InputError
 from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer
 from fracture_vae.objectives.fidelity import Fidelity
+from fracture_vae.objectives.perceptual import FeatureDistance, feature_distance
 from fracture_vae.objectives.restoring import Restored, seen
 from fracture_vae.objectives.scale import require_reduction
 from fracture_vae.registry import OBJECTIVES
@@ -20,11 +22,14 @@ class VQTerms(NamedTuple):
     recon: Tensor  # distance between image and reconstruction: mean over valid voxels, or their sum (``per_image``)
     vq: Tensor  # codebook and commitment terms of the quantizer
     structure: Tensor  # SSIM or gradient term before its weight; 0 when switched off
+    perceptual: Tensor  # distance of features before its weight; 0 where there is none
 
 
 @OBJECTIVES.add_def("vq_reconstruction", "L1 or L2 reconstruction + quantizer loss, optional SSIM or gradient term")
 class VQReconstruction(nn.Module):
-    """total = distance + vq + structure_weight · structure (van den Oord et al. 2017, eq. 3, for the first two).
+    """total = distance + vq + structure_weight · structure + perceptual_weight · perceptual.
+
+    The first two are of van den Oord et al. 2017, eq. 3.
 
     Args:
         network: a VQ-VAE; its ``reconstruct(x)`` gives reconstruction, quantizer loss and codes.
@@ -33,9 +38,11 @@ class VQReconstruction(nn.Module):
         reduction: ``mean`` or ``sum`` over an image's values of the distance in the total.
         per_image: report the distance as a sum over an image's values whatever the reduction, as the autoencoders
             and VAEs do; by default as the mean over them, which volumes of any size have in common.
+        perceptual: distance of features between image and reconstruction to add, or None.
+        perceptual_weight: of that.
 
     Raises:
-        InputError: for an unknown distance, structure or reduction.
+        InputError: for an unknown distance, structure or reduction, or a negative weight.
     """
 
     term_names = VQTerms._fields
@@ -48,32 +55,43 @@ class VQReconstruction(nn.Module):
         structure_weight: float = 0.1,
         reduction: str = "mean",
         per_image: bool = False,
+        perceptual: FeatureDistance | None = None,
+        perceptual_weight: float = 1.0,
     ) -> None:
         super().__init__()
         require_reduction(reduction)
+        for name, weight in (("structure_weight", structure_weight), ("perceptual_weight", perceptual_weight)):
+            if weight < 0:
+                raise InputError(f"{name} is {weight}; it must be 0 or more")
         self.network = network
         self.fidelity = Fidelity(distance, structure, network.config.spatial_dims)
         self.structure_weight = structure_weight
         self.reduction = reduction
         self.per_image = per_image
+        self.perceptual = perceptual
+        self.perceptual_weight = perceptual_weight
 
     def forward(self, batch: Mapping[str, Tensor]) -> VQTerms:
         """Return the terms for ``batch["image"]`` of shape (B, C, *spatial) in [0, 1].
 
         ``batch["corrupted"]`` (same shape), where given, is what the network sees of it; ``batch["level"]`` (B,), what
         it is told. ``batch["valid"]`` (1 inside the image, 0 in its padding) restricts ``recon``; for ``structure``
-        both images are 0 outside it.
+        and ``perceptual`` both images are 0 outside it.
         """
         return self.restore(batch).terms
 
     def restore(self, batch: Mapping[str, Tensor]) -> Restored:
         """Return the terms and the reconstruction for a batch, as ``forward`` takes it."""
+        image, valid = batch["image"], batch.get("valid")
         out = self.network.reconstruct(seen(batch), batch.get("level"))
-        apart = self.fidelity(out.reconstruction, batch["image"], batch.get("valid"))
+        apart = self.fidelity(out.reconstruction, image, valid)
+        compared = (image, out.reconstruction) if valid is None else (image * valid, out.reconstruction * valid)
+        features = feature_distance(self.perceptual, *compared)
         minimised = apart.summed if self.reduction == "sum" else apart.mean
-        total = minimised + out.vq_loss + self.structure_weight * apart.structure
+        weighed = self.structure_weight * apart.structure + self.perceptual_weight * features
         reported = apart.summed if self.per_image else apart.mean
-        return Restored(VQTerms(total, reported, out.vq_loss, apart.structure), out.reconstruction)
+        terms = VQTerms(minimised + out.vq_loss + weighed, reported, out.vq_loss, apart.structure, features)
+        return Restored(terms, out.reconstruction)
 
     @staticmethod
     def example() -> tuple["VQReconstruction", dict[str, Tensor]]:

@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +14,12 @@ from PIL import Image
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json, replacing
 from fracture_vae.report.formats import require_picture_name
+from fracture_vae.report.recorded import differing, settings
 from fracture_vae.training.run_folder import RESOLVED_CONFIG, followed
-from fracture_vae.training.session import PLACES
 
 MOST_RUNS = 48
 KINDS = {"reconstructions": "images above reconstructions", "samples": "draws from the prior, decoded"}
 """Folders of a run's pictures, to what they show."""
-UNTOLD = {*PLACES, "device", "compile", "memory_format", "progress", "save_weights", "mlflow", "wandb"}
-"""Settings that are no part of the idea that is tried."""
 _COLUMNS = 4
 _CELL, _WIDTH = 3.7, 3.5  # inches across of a run, and of its pictures
 _CAPTION, _HEAD, _FOOT = 0.3, 0.5, 0.35  # inches below a picture, at the top and at the foot
@@ -70,8 +68,8 @@ def draw_montage(runs: Sequence[str | Path], out: str | Path) -> Path:
         raise InputError(f"{len(runs)} runs: give 1 to {MOST_RUNS} run folders")
     require_picture_name(out)
     shown = list({run.folder: run for run in map(_read, map(Path, runs))}.values())
-    differing = differences([run.settings for run in shown])
-    labels = [_label(run, own) for run, own in zip(shown, differing, strict=True)]
+    told = differing([run.settings for run in shown])
+    labels = [_label(run, {key: run.settings[key] for key in told if key in run.settings}) for run in shown]
     layout = _layout(shown, labels)
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
@@ -90,13 +88,6 @@ def draw_montage(runs: Sequence[str | Path], out: str | Path) -> Path:
     return Path(out)
 
 
-def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return of each of several runs those settings that are not the same in all of the runs that have them."""
-    keys = dict.fromkeys(key for own in settings for key in own)
-    told = [key for key in keys if len({json.dumps(own[key]) for own in settings if key in own}) > 1]
-    return [{key: own[key] for key in told if key in own} for own in settings]
-
-
 def _read(run: Path) -> _Shown:
     folder = followed(run).resolve()
     if not folder.is_dir():
@@ -110,22 +101,9 @@ def _read(run: Path) -> _Shown:
     epoch = files["reconstructions"].stem.removeprefix("epoch_")
     config = read_json(folder / RESOLVED_CONFIG)
     return _Shown(
-        folder, dict(_plain(config)), int(epoch) if epoch.isdecimal() else 0,
+        folder, settings(config), int(epoch) if epoch.isdecimal() else 0,
         {kind: _picture(file) for kind, file in files.items()},
     )  # fmt: skip
-
-
-def _plain(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the settings that are values, not expressions, and the bundle's group and objective, by name."""
-    yield "group", config.get("group")
-    objective = config.get("objective")
-    if isinstance(objective, dict):
-        yield "objective", str(objective.get("_target_", "")).rpartition(".")[2]
-    for key, value in config.items():
-        expression = isinstance(value, str) and value.startswith(("$", "@", "%"))
-        listed = isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
-        if key not in UNTOLD and not expression and (listed or not isinstance(value, list | dict)):
-            yield key, value
 
 
 def _picture(file: Path) -> NDArray[np.uint8]:
@@ -141,8 +119,8 @@ def _height(picture: NDArray[np.uint8]) -> float:
     return picture.shape[0] / picture.shape[1]
 
 
-def _label(run: _Shown, differing: Mapping[str, Any]) -> str:
-    told = ", ".join(f"{key} {_value(value)}" for key, value in differing.items())
+def _label(run: _Shown, own: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{key} {_value(value)}" for key, value in own.items())
     return "\n".join([f"{run.folder.name}, epoch {run.epoch}", *textwrap.wrap(told, _LINE)])
 
 

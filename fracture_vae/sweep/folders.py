@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 from monai.bundle import ConfigParser, ReferenceResolver
 
 from fracture_vae.files import read_json, write_text
-from fracture_vae.jobs import finished
 from fracture_vae.report.sweep.figures import read_metrics
 from fracture_vae.training.checkpoints import FOLDER, LAST
-from fracture_vae.training.run_folder import new_run
+from fracture_vae.training.run_folder import finished, new_run
 
 MARK = "sweep_run.json"
 """In a run folder of a sweep, from before the run starts: its digest and the values swept."""

@@ -11,6 +11,7 @@ from typing import Any
 from monai.bundle import ReferenceResolver
 
 from fracture_vae import bundle as bundles
+from fracture_vae.configs import value_at
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.jobs import training_config, variant_config
 from fracture_vae.sweep.space import Dimension, read_dimension
@@ -127,7 +128,7 @@ def _search(content: Values, config: Values, where: str) -> Search:
         minimise=metric,
         trials=_count(content.get("trials"), f"{where}: trials", 1, MOST_RUNS),
         space={
-            key: read_dimension(value, bundles.value_at(config, key, f"{where}: space: "), f"{where}: space: {key}")
+            key: read_dimension(value, value_at(config, key, f"{where}: space: "), f"{where}: space: {key}")
             for key, value in space.items()
         },
         seed=_count(content.get("seed", 0), f"{where}: seed", 0, _MOST_SEED),

@@ -10,6 +10,7 @@ from fracture_vae.training.data import BatchLoader, VolumeDataset
 from fracture_vae.training.dictionaries import DictionaryDataset, Preprocessd
 from fracture_vae.training.distributed import device_ids, join_processes, leave_processes, rank, world_size
 from fracture_vae.training.early_stopping import EarlyStopping
+from fracture_vae.training.final_bound import FinalBound
 from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.learning_rate import learning_rate
 from fracture_vae.training.metrics import key_metric, lower_is_better, mean_terms, prepare_batch, total_loss
@@ -28,6 +29,7 @@ from fracture_vae.training.session import (
     named,
     require_counts,
     say_metrics,
+    seed,
     size_trained_on,
     voxels_seen,
 )
@@ -45,6 +47,7 @@ __all__ = [
     "CodebookUse",
     "DictionaryDataset",
     "EarlyStopping",
+    "FinalBound",
     "GradientClipping",
     "ImageDataset",
     "KLPlan",
@@ -83,6 +86,7 @@ __all__ = [
     "require_tracking",
     "run_folder",
     "say_metrics",
+    "seed",
     "size_trained_on",
     "total_loss",
     "track",

@@ -4,6 +4,7 @@ Every file holds tensors and primitives only, is written whole or not at all, an
 """
 
 import json
+import logging
 import math
 import os
 import pickle
@@ -23,8 +24,11 @@ from fracture_vae.errors import InputError
 from fracture_vae.files import replacing, write_text
 from fracture_vae.networks import load_state
 from fracture_vae.training.about import About, read_about
+from fracture_vae.training.early_stopping import EarlyStopping
 from fracture_vae.training.metrics import key_value
-from fracture_vae.training.run_folder import META_FILE
+from fracture_vae.training.run_folder import META_FILE, finished
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 LAST = "last.pt"
@@ -160,6 +164,8 @@ class Checkpoints:
     def resume(self, run: str | os.PathLike[str] | None) -> None:
         """Go on from the ``last.pt`` of the run folder ``run``; None starts afresh.
 
+        A run that had trained all its epochs when it was killed trains no more: it does what comes after the last one.
+
         Raises:
             InputError: when there is nothing to go on from, it belongs to another architecture, or it is done.
         """
@@ -175,7 +181,7 @@ class Checkpoints:
                 raise InputError(f"{path}: nothing to go on from, it has no '{name}'; give a run folder of this bundle")
         _require_same(read_about(content, str(path)), self.about, str(path))
         best = _entries(content["best"], str(path))
-        if content["epoch"] >= self._engine.state.max_epochs:
+        if content["epoch"] >= self._engine.state.max_epochs and finished(run):
             raise InputError(f"{path}: already trained {content['epoch']} epochs; raise max_epochs to go on")
         load_state(self.network, content["network"], str(path))
         self.best = best
@@ -190,6 +196,13 @@ class Checkpoints:
                 raise InputError(
                     f"{path}: its state of '{name}' does not fit this run; go on with the settings it had"
                 ) from error
+        stopping = self.resumable.get("early_stopping")
+        stopped = isinstance(stopping, EarlyStopping) and stopping.due and not finished(run)
+        if stopped or content["epoch"] >= self._engine.state.max_epochs:
+            logger.info("all %d epochs are trained: doing what was left to do after them", content["epoch"])
+            # Ignite begins anew where no epoch is left, so there is one, which is not begun
+            self._engine.state.max_epochs = content["epoch"] + 1
+            self._engine.add_event_handler(Events.STARTED, Engine.terminate)
 
 
 def _require_same(before: About, now: About, where: str) -> None:

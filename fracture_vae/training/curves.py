@@ -1,9 +1,9 @@
 """The course of a run in a small table and a picture, and its sum in one file."""
 
 import json
+import math
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ class RunCurves:
     """Writes ``curves/train_log.csv`` each epoch; at the run's end ``losses.png`` and ``log.json``.
 
     Attach it to the trainer after the run log, whose rows it shows. ``log.json`` has the last epoch's means per image
-    (``loss``, ``recon``, ``kl``, and the same of the last validation), ``seconds`` of this process in all and the
-    median of an epoch, and the peak memory in MiB: of the process, which is all it ever took, and of every GPU.
+    (``loss``, ``recon``, ``kl``, the same of the last validation, and what was measured at the end), ``seconds`` of all
+    epochs and the median of an epoch, validation included, and the peak memory in MiB: of the process, which is all it
+    ever took, and of every GPU.
 
     Args:
         run_log: has a row an epoch.
@@ -39,7 +40,6 @@ class RunCurves:
     def __init__(self, run_log: RunLog) -> None:
         self.run_log = run_log
         self.folder = Path(run_log.path).parent
-        self._began = 0.0
 
     def attach(self, engine: Engine) -> None:
         """Register with a trainer; only the first process writes."""
@@ -50,7 +50,6 @@ class RunCurves:
         engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def _start(self, engine: Engine) -> None:  # noqa: ARG002
-        self._began = time.monotonic()
         for index in range(torch.cuda.device_count()):
             torch.cuda.reset_peak_memory_stats(index)
 
@@ -65,7 +64,8 @@ class RunCurves:
         if not self.run_log.rows:
             return
         draw_losses(self.run_log.rows, self.folder / "losses.png")
-        log = {**summary(self.run_log.rows), "seconds": round(time.monotonic() - self._began, 3), **peak_memory()}
+        log = {**summary(self.run_log.rows), **peak_memory()}
+        log["validation"] |= {name.removeprefix("val/"): value for name, value in self.run_log.final.items()}
         write_text(self.folder / "log.json", json.dumps(log, indent=2) + "\n")
 
 
@@ -81,11 +81,13 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         }
         for split in ("train", "val")
     }
+    seconds = [float(row["seconds"]) for row in rows]
     return {
         "epochs": int(last["epoch"]),
         **means["train"],
         "validation": means["val"],
-        "seconds_per_epoch": statistics.median(float(row["seconds"]) for row in rows),
+        "seconds": round(math.fsum(seconds), 3),
+        "seconds_per_epoch": statistics.median(seconds),
     }
 
 

@@ -27,6 +27,11 @@ class EarlyStopping:
         self._handler = IgniteEarlyStopping(self.patience, lambda run: -key_value(run), engine)
         self.evaluator.add_event_handler(Events.COMPLETED, self._handler)
 
+    @property
+    def due(self) -> bool:
+        """Whether it has waited long enough, and the run is at its end."""
+        return self._handler is not None and self._handler.counter >= self.patience
+
     def state_dict(self) -> dict[str, Any]:
         """Return the count of validations without improvement, and the best."""
         return dict(self._handler.state_dict()) if self._handler else {}

@@ -8,7 +8,23 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fracture_vae.cohort.images import LabelledImages
-from fracture_vae.errors import InputError
+from fracture_vae.errors import InputError, nearest
+
+
+def above_middle(images: Tensor) -> Tensor:
+    """Return 1 where uint8 images are above the middle of their range, else 0."""
+    return (images > 127).to(torch.uint8)
+
+
+def drawn(images: Tensor) -> Tensor:
+    """Return 1 with a uint8 value's share of 255 for probability, else 0: the same for the same images."""
+    generator = torch.Generator().manual_seed(0)
+    parts = [255 * torch.rand(part.shape, generator=generator) < part for part in images.split(_AT_ONCE)]
+    return torch.cat(parts).to(torch.uint8)
+
+
+_AT_ONCE = 1000  # images drawn at a time, which bounds the memory
+BINARISATIONS = {"middle": above_middle, "drawn": drawn}
 
 
 class ImageDataset(Dataset[dict[str, Tensor]]):
@@ -17,11 +33,13 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
     Args:
         data: images (N, C, H, W) or vectors (N, F), and labels (N,).
         normal: the labels to keep, as for one-class anomaly detection; None keeps all.
-        binarize: 1 where the value is above ½, else 0 (static binarisation at the middle).
+        binarize: make each value 0 or 1, once and for all (static binarisation).
+        binarize_by: ``middle``, 1 where the value is above ½; or ``drawn``, 1 with the value for probability, by a
+            fixed seed (as Salakhutdinov & Murray 2008 drew the bits that most papers on MNIST use; these are others).
         limit: keep the first so many.
 
     Raises:
-        InputError: when nothing is left, ``limit`` is below 1, or vectors are to be binarised.
+        InputError: when nothing is left, ``limit`` is below 1, vectors are to be binarised, or in an unknown way.
     """
 
     def __init__(
@@ -30,9 +48,15 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         normal: Sequence[int] | None = None,
         binarize: bool = False,
         limit: int | None = None,
+        binarize_by: str = "middle",
     ) -> None:
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise InputError(f"limit is {limit}; it must be a whole number of at least 1, or null")
+        if binarize_by not in BINARISATIONS:
+            known = ", ".join(BINARISATIONS)
+            raise InputError(
+                f"binarize_by '{binarize_by}' is not one of {known}{nearest(str(binarize_by), BINARISATIONS)}"
+            )
         if binarize and data.images.dtype.kind == "f":
             raise InputError("binarize is for images; the data are vectors")
         images, labels = (torch.from_numpy(np.require(part, requirements="W")) for part in data)
@@ -42,7 +66,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         images, labels = images[:limit], labels[:limit]
         if not len(images):
             raise InputError(f"no image has a label among {normal}; the labels are {sorted(set(data.labels.tolist()))}")
-        self.images = (images > 127).to(torch.uint8) * 255 if binarize else images
+        self.images = BINARISATIONS[binarize_by](images) * 255 if binarize else images
         self.labels = labels
 
     def __len__(self) -> int:

@@ -156,6 +156,12 @@ def write_record(
     write_text(Path(run_dir) / RESOLVED_CONFIG, json.dumps(config, indent=2) + "\n")
 
 
+def finished(run: str | os.PathLike[str]) -> bool:
+    """Return whether the run in the folder ``run`` came to its end."""
+    meta = Path(run) / META_FILE
+    return meta.is_file() and "finished" in read_json(meta)
+
+
 def _copy_bundle(bundle: Path, copy: Path) -> None:
     for part in ("configs", "docs"):
         if (bundle / part).is_dir():

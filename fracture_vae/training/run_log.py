@@ -31,6 +31,8 @@ class RunLog:
         self.evaluator = evaluator
         self.optimizer = optimizer
         self.rows: list[dict[str, Any]] = []
+        self.final: dict[str, float] = {}
+        """What was measured once, at the run's end."""
         self._validated = False
         self._began = 0.0
 
@@ -48,6 +50,13 @@ class RunLog:
             with self.path.open(newline="", encoding="utf-8") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= engine.state.epoch]
         self.writer = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=engine.state.epoch + 1)
+
+    def note(self, name: str, value: float, epoch: int) -> None:
+        """Take a figure that was measured at the run's end, and show it in TensorBoard."""
+        self.final[name] = value
+        if self.writer is not None:
+            self.writer.add_scalar(name, value, epoch)
+            self.writer.flush()
 
     def _begin(self, engine: Engine) -> None:  # noqa: ARG002
         self._validated = False

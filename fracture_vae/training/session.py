@@ -64,6 +64,17 @@ def require_counts(**counts: int) -> None:
             raise InputError(f"{name} is {count!r}; it must be a whole number of at least 1")
 
 
+def seed(number: int) -> None:
+    """Seed PyTorch's generators.
+
+    Raises:
+        InputError: when ``number`` is no whole number from 0 to 2³² - 1.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**32:
+        raise InputError(f"seed is {number!r}; it must be a whole number from 0 to 4294967295")
+    torch.manual_seed(number)
+
+
 def named(handler: Any) -> Any:
     """Return ``handler``, so that a list of handlers can hold one the config defines elsewhere.
 

@@ -16,7 +16,8 @@ from fracture_vae.errors import InputError
 from fracture_vae.training.about import About
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.images import ImageDataset
-from fracture_vae.training.run_folder import write_record
+from fracture_vae.training.perceptual import NONE, OWN
+from fracture_vae.training.run_folder import followed, write_record
 from fracture_vae.training.session import about_network
 from fracture_vae.training.vectors import VectorPlan, open_vectors
 
@@ -111,4 +112,15 @@ def write_study_meta(
         "samples": {"train": len(study.train.images), "validate": len(study.validate.images)},
         **{key: value for key, value in study.preparation.items() if key != "standard"},
     }
-    write_record(run_dir, bundle_root, dict(config), {"data": data}, acceleration)
+    write_record(run_dir, bundle_root, {**config, **_absolute(config)}, {"data": data}, acceleration)
+
+
+def _absolute(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that are paths, free of the current folder: the run may be resumed from another."""
+    paths = {key: config[key] for key in ("data", "data_dir", "perceptual") if isinstance(config.get(key), str)}
+    named = {
+        key: value
+        for key, value in paths.items()
+        if not (value.startswith("$") or (key == "data" and not is_matrix(value)) or value in (NONE, OWN))
+    }
+    return {key: str(followed(Path(value).expanduser()).resolve()) for key, value in named.items()}

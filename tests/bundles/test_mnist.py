@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,14 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 
-from fracture_vae.jobs import train_bundle, variant_config
+from fracture_vae import training
+from fracture_vae.errors import InputError
+from fracture_vae.jobs import resume_run, train_bundle, variant_config
 from fracture_vae.networks import build_network
+from fracture_vae.objectives import negative_log_likelihood
 from fracture_vae.training.checkpoints import load
+from fracture_vae.training.images import ImageDataset
+from fracture_vae.training.study import open_study
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 NAMES = ("mnist_ae", "mnist_vae", "mnist_vq")
@@ -157,6 +163,81 @@ def test_a_run_leaves_curves_pictures_and_its_sum(train: Callable[..., Path]) ->
     assert float(row["val/mutual_information"]) >= 0
 
 
+def killed_at_the_end(run: Path) -> dict[str, bytes]:
+    """Take away what a run does after its last checkpoint; return what that was, and the epochs' own files."""
+    made = {name: (run / name).read_bytes() for name in ("metrics.csv", "log.json", "losses.png")}
+    for name in ("log.json", "losses.png"):
+        (run / name).unlink()
+    meta = json.loads((run / "run_meta.json").read_text(encoding="utf-8"))
+    del meta["finished"]
+    (run / "run_meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    return made
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"max_epochs": 9, "patience": 1, "learning_rate": 1e-12, "final_learning_rate": 1e-12}],
+    ids=["all epochs", "stopped early"],
+)
+def test_a_run_killed_after_its_last_epoch_is_finished_and_trains_no_more(
+    train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(train("mnist_ae", **settings), run)
+    before = killed_at_the_end(run)
+    monkeypatch.chdir(tmp_path)
+    resume_run(run, {})
+    assert (run / "metrics.csv").read_bytes() == before["metrics.csv"]
+    was, now = (json.loads(text) for text in (before["log.json"], (run / "log.json").read_bytes()))
+    for log in (was, now):
+        del log["peak_memory_mib"]
+    assert now == was
+    assert (run / "losses.png").read_bytes() == before["losses.png"]
+    with pytest.raises(InputError, match="it is done"):
+        resume_run(run, {})
+
+
+def test_a_matrix_given_relative_to_one_folder_is_found_from_another(
+    train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "few.npy", np.random.default_rng(0).normal(size=(60, 20)))
+    monkeypatch.chdir(tmp_path)
+    run = train("mnist_vae", "vectors", data="few.npy", data_dir="images")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    resume_run(run, {"max_epochs": 2})
+    assert last_row(run)["epoch"] == "2"
+    config = json.loads((run / "bundle/configs/resolved.json").read_text(encoding="utf-8"))
+    assert (config["data"], config["data_dir"]) == (str(tmp_path / "few.npy"), str(tmp_path / "images"))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, True])
+def test_a_seed_out_of_range_is_refused(seed: Any) -> None:
+    with pytest.raises(InputError, match="seed is "):
+        training.seed(seed)
+
+
+def test_a_variant_trains_without_a_word_on_where_its_config_lies(
+    train: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    train("mnist_ae", "sparse", save_weights=False)
+    assert not [record for record in caplog.records if "Not all config files" in record.getMessage()]
+
+
+def test_a_vae_run_ends_with_the_bound_on_its_likelihood(train: Callable[..., Path]) -> None:
+    run = train("mnist_vae", nll_samples=20, nll_images=50)
+    content = load(run / "checkpoints" / "last.pt")
+    network = build_network(**json.loads(content["about"])["network"]).eval()
+    network.load_state_dict(content["network"])
+    images = ImageDataset(open_study("digits", "").validate, limit=50)
+    torch.manual_seed(1)
+    here, elbo = (negative_log_likelihood(network, images.images.float() / 255, samples=k).mean() for k in (20, 1))
+    nll = json.loads((run / "log.json").read_text(encoding="utf-8"))["validation"]["nll"]
+    assert abs(nll - here) < 0.2 * (elbo - here), "up to the draws, and not the ELBO"
+    assert "nll" not in json.loads((train("mnist_vae", nll_samples=0) / "log.json").read_text("utf-8"))["validation"]
+    assert "nll" not in json.loads((train("mnist_ae") / "log.json").read_text("utf-8"))["validation"]
+
+
 def test_weights_are_kept_only_when_asked_for(train: Callable[..., Path]) -> None:
     assert not list(train("mnist_ae", save_weights=False).rglob("*.pt"))
 
@@ -249,6 +330,7 @@ EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("mnist_ae", "denoising_coarse"): [("corruption_def.cell", 4)],
     ("mnist_ae", "self_supervised"): [("corruption_def.clean", 0.1)],
     ("mnist_ae", "linear"): [("network.config.hidden", ())],
+    ("mnist_ae", "one_class"): [("network.config.norm", "batch"), ("lr_schedule", "cosine")],
     ("mnist_ae", "perceptual"): [("objective.perceptual.__class__.__name__", "FeatureDistance")],
     ("mnist_ae", "rae_gp"): [("objective.penalty", "gradient"), ("objective.weight", 1e-4)],
     ("mnist_ae", "rae_l2"): [("objective.penalty", "l2"), ("weight_decay", 1e-6)],
@@ -271,6 +353,8 @@ EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("mnist_vae", "lightweight"): [("network.config.hidden", (1024, 512)), ("network.config.activation", "leakyrelu")],
     ("mnist_vae", "linear_annealing"): [("kl_plan.schedule", "linear")],
     ("mnist_vae", "mean"): [("kl_plan.beta", 0.0012755)],
+    ("mnist_vae", "modulated"): [("network.decoder.__class__.__name__", "ModulatedDecoder")],
+    ("mnist_vae", "one_class"): [("network.config.norm", "batch"), ("lr_schedule", "cosine")],
     ("mnist_vae", "perceptual"): [("objective.perceptual.__class__.__name__", "FeatureDistance")],
     ("mnist_vae", "skip"): [("kl_plan.delay", 5)],
     ("mnist_vae", "standard"): [("network.config.hidden", (2048, 1024, 512)), ("network.config.dropout", 0.1)],
@@ -279,6 +363,7 @@ EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("mnist_vq", "fsq"): [("network.quantizer.__class__.__name__", "FiniteScalarQuantizer")],
     ("mnist_vq", "gradient"): [("network.quantizer.ema", False)],
     ("mnist_vq", "l2"): [("objective.fidelity.distance", "l2")],
+    ("mnist_vq", "perceptual"): [("objective.perceptual.__class__.__name__", "FeatureDistance")],
 }
 """What each variant makes of an object the config builds; the plain bundle has another value there."""
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fracture_vae.errors import InputError
 from fracture_vae.networks.coders import ACTIVATIONS, CoderConfig, build_coders
 from fracture_vae.networks.coders.activations import SwiGLU
+from fracture_vae.networks.coders.modulated import ModulatedDecoder
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 17, 30), (2, 9, 10, 11), (50,)]
 
@@ -15,14 +16,22 @@ SHAPES = [(1, 28, 28), (3, 32, 32), (1, 17, 30), (2, 9, 10, 11), (50,)]
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("architecture", ["mlp", "conv"])
 @pytest.mark.parametrize("extra_stage", [False, True])
-def test_a_sample_comes_back_in_its_shape(shape: tuple[int, ...], architecture: str, extra_stage: bool) -> None:
+@pytest.mark.parametrize("decoder", ["plain", "modulated"])
+def test_a_sample_comes_back_in_its_shape(
+    shape: tuple[int, ...], architecture: str, extra_stage: bool, decoder: str
+) -> None:
     if architecture == "conv" and len(shape) == 1:
         with pytest.raises(InputError, match="architecture conv"):
             CoderConfig(shape=shape, architecture=architecture)
         return
+    if architecture == "mlp" and decoder == "modulated":
+        with pytest.raises(InputError, match="decoder 'modulated' is of convolutions; set architecture conv"):
+            CoderConfig(shape=shape, architecture=architecture, decoder=decoder)
+        return
     config = CoderConfig(
-        shape=shape, architecture=architecture, latent=5, hidden=(7,), channels=(4, 6), extra_stage=extra_stage
-    )
+        shape=shape, architecture=architecture, latent=5, hidden=(7,), channels=(4, 6), extra_stage=extra_stage,
+        decoder=decoder,
+    )  # fmt: skip
     encoder, decoder = build_coders(config)
     features = encoder(torch.rand(2, *shape))
     assert features.shape == (2, encoder.features)
@@ -43,6 +52,21 @@ def test_every_activation_and_norm_gives_finite_features_of_the_stated_width(
     features = encoder(torch.rand(3, 1, 8, 8))
     assert features.shape[1] == encoder.features == (6 if architecture == "mlp" else 4 * 4 * 4)
     assert features.isfinite().all()
+
+
+def test_the_latent_vector_alone_sets_mean_and_spread_of_a_modulated_decoder_s_channels() -> None:
+    torch.manual_seed(0)
+    config = CoderConfig(shape=(1, 8, 8), architecture="conv", channels=(4, 6), latent=3, decoder="modulated")
+    _, decoder = build_coders(config)
+    assert isinstance(decoder, ModulatedDecoder)
+    stage, z = decoder.stages[0], torch.rand(2, 3)
+    stage.after = torch.nn.Identity()
+    with torch.no_grad():
+        style = decoder.style(z)
+        scale, shift = stage.modulation(style).chunk(2, 1)
+        made = stage(torch.rand(2, 6, 2, 2), style)
+    torch.testing.assert_close(made.mean((2, 3)), shift, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(made.std((2, 3), unbiased=False), (1 + scale).abs(), atol=1e-2, rtol=1e-2)
 
 
 def test_the_decoder_mirrors_the_encoder_s_widths() -> None:

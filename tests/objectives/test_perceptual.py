@@ -7,8 +7,8 @@ import torch
 
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import train_bundle
-from fracture_vae.networks import VAE, Autoencoder, CoderConfig
-from fracture_vae.objectives import ELBO, Autoencoding, FeatureDistance
+from fracture_vae.networks import VAE, VQVAE, Autoencoder, CoderConfig, VQVAEConfig, build_quantizer
+from fracture_vae.objectives import ELBO, Autoencoding, FeatureDistance, InfoVAE, VQReconstruction
 from fracture_vae.training import perceptual_distance
 from fracture_vae.training.checkpoints import best_checkpoint, load
 
@@ -78,9 +78,32 @@ def test_it_enters_the_total_with_its_weight_and_adds_no_parameters() -> None:
     assert Autoencoding(plain)(batch).perceptual.item() == 0
 
 
+def test_every_objective_that_takes_it_counts_it() -> None:
+    torch.manual_seed(0)
+    batch = {"image": torch.rand(4, 1, 8, 8)}
+    vae = VAE(CoderConfig(shape=(1, 8, 8), latent=2, hidden=(6,))).eval()
+    info = InfoVAE(vae, alpha=0.5, scale=1.0, perceptual=FeatureDistance(vae.encoder), perceptual_weight=2.0)(batch)
+    without = info.recon + 0.5 * info.kl + 0.5 * info.penalty
+    assert info.total.item() == pytest.approx((without + 2 * info.perceptual).item(), rel=1e-5)
+    config = VQVAEConfig(spatial_dims=2, channels=(3, 4), dropout=0.0)
+    vq = VQVAE(config, build_quantizer("vq", num_codes=8, dim=4)).eval()
+    distance = FeatureDistance(vq.encoder)
+    terms = VQReconstruction(vq, perceptual=distance, perceptual_weight=2.0)(batch)
+    assert terms.total.item() == pytest.approx((terms.recon + terms.vq + 2 * terms.perceptual).item(), rel=1e-5)
+    a, b = torch.rand(2, 4, 1, 8, 8)
+    layers = [(vq.encoder[0](x), vq.encoder(x)) for x in (a, b)]
+    parts = [((f - g).square().sum((1, 2, 3)) / f.square().sum((1, 2, 3))).mean() for f, g in zip(*layers, strict=True)]
+    assert distance(a, b).item() == pytest.approx(torch.stack(parts).mean().item(), rel=1e-5)
+    valid = torch.zeros(4, 1, 8, 8)
+    valid[..., :5] = 1
+    masked = VQReconstruction(vq, perceptual=distance)({**batch, "valid": valid})
+    seen = distance(batch["image"] * valid, vq(batch["image"]) * valid)
+    assert masked.perceptual.item() == pytest.approx(seen.item(), rel=1e-5)
+
+
 def test_the_own_encoder_is_read_as_it_is_trained() -> None:
     network = identity()
-    distance = perceptual_distance("own", network, "cpu")
+    distance = perceptual_distance("own", network, (2,), "cpu")
     assert distance is not None
     a, b = torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 3.0]])
     before = distance(a, b).item()
@@ -98,7 +121,7 @@ def test_the_encoder_of_a_run_folder_is_taken_and_stays(tmp_path: Path) -> None:
     train_bundle(BUNDLES / "mnist_ae", None, [], {**settings, "project_dir": str(tmp_path)})
     run = tmp_path / "mnist_ae" / "latest"
     network = VAE(CoderConfig(latent=3, hidden=(5,)))
-    distance = perceptual_distance(str(run), network, "cpu")
+    distance = perceptual_distance(str(run), network, (1, 28, 28), "cpu")
     held = load(best_checkpoint(run.resolve()))["network"]
     other = Autoencoder(CoderConfig(latent=2, hidden=(6,))).eval()
     other.load_state_dict(held)
@@ -106,17 +129,17 @@ def test_the_encoder_of_a_run_folder_is_taken_and_stays(tmp_path: Path) -> None:
     assert distance is not None
     assert torch.equal(distance(a, b), FeatureDistance(other.encoder)(a, b))
     with pytest.raises(InputError, match=r"is for samples of \[1, 28, 28\], not \[2\]"):
-        perceptual_distance(str(run), identity(), "cpu")
+        perceptual_distance(str(run), identity(), (2,), "cpu")
 
 
 def test_what_cannot_be_is_told(tmp_path: Path) -> None:
     network = identity()
-    assert perceptual_distance("none", network, "cpu") is None
+    assert perceptual_distance("none", network, (2,), "cpu") is None
     with pytest.raises(InputError, match="no such file; give none, own"):
-        perceptual_distance("owm", network, "cpu")
+        perceptual_distance("owm", network, (2,), "cpu")
     torch.save({"network": {}}, tmp_path / "plain.pt")
     with pytest.raises(InputError, match="holds no autoencoder or VAE of this package"):
-        perceptual_distance(str(tmp_path / "plain.pt"), network, "cpu")
+        perceptual_distance(str(tmp_path / "plain.pt"), network, (2,), "cpu")
     with pytest.raises(InputError, match="a linear encoder has no hidden layers"):
         FeatureDistance(Autoencoder(CoderConfig(shape=(2,), latent=1, hidden=())).encoder)
     with pytest.raises(InputError, match="perceptual_weight is -1"):

@@ -1,4 +1,4 @@
-"""A montage: settings that differ, a picture that opens, no weights needed."""
+"""A montage: a picture that opens, no weights needed."""
 
 import shutil
 from pathlib import Path
@@ -6,20 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fracture_vae.report.montage import differences, draw_montage
-
-
-def test_settings_are_told_where_the_runs_that_have_them_differ() -> None:
-    runs = [
-        {"seed": 0, "beta": 1.0, "latent": 2, "hidden": [8]},
-        {"seed": 0, "beta": 4.0, "latent": 2, "hidden": [8, 4]},
-        {"seed": 0, "latent": 16, "quantizer": "vq"},
-    ]
-    assert differences(runs) == [
-        {"beta": 1.0, "latent": 2, "hidden": [8]},
-        {"beta": 4.0, "latent": 2, "hidden": [8, 4]},
-        {"latent": 16},
-    ]
+from fracture_vae.report.montage import draw_montage
 
 
 def test_runs_lie_side_by_side_each_once(vae_run: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Objective(nn.Module):
         out = self.map(batch["image"])
         self.seen.append(out.dtype)
         mean = out.mean()
-        return VQTerms(mean, mean, mean, mean)
+        return VQTerms(mean, mean, mean, mean, mean)
 
 
 BATCH = {"image": torch.rand(1, 1, 4, 4, 4)}

@@ -26,7 +26,10 @@ def epoch_mean(values: Tensor, sizes: list[int]) -> float:
     for own in values.split(sizes):
         mean = own.mean()
         batches.append(
-            {CommonKeys.PRED: VQTerms(mean, mean, mean, mean), CommonKeys.IMAGE: {"image": torch.zeros(len(own), 1)}}
+            {
+                CommonKeys.PRED: VQTerms(mean, mean, mean, mean, mean),
+                CommonKeys.IMAGE: {"image": torch.zeros(len(own), 1)},
+            }
         )
     return engine.run(batches).metrics["recon_loss"]
 
@@ -40,7 +43,7 @@ def test_an_epoch_s_mean_does_not_depend_on_the_batches() -> None:
 
 def test_models_are_chosen_by_the_reconstruction_loss_lower_being_better() -> None:
     assert list(key_metric()) == ["recon_loss"]
-    assert set(mean_terms(VQTerms._fields)) == {"total_loss", "vq_loss", "structure_loss"}
+    assert set(mean_terms(VQTerms._fields)) == {"total_loss", "vq_loss", "structure_loss", "perceptual_loss"}
     assert lower_is_better(0.1, 0.2)
     assert not lower_is_better(0.2, 0.1)
     assert not lower_is_better(0.1, 0.1)

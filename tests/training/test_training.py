@@ -96,6 +96,18 @@ def test_resuming_a_run_that_is_done_changes_nothing_in_it(train: Train, tiny_ru
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+def test_a_run_of_volumes_killed_after_its_last_epoch_is_finished(tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    before = rows(run), (run / "checkpoints" / "last.pt").read_bytes()
+    meta = json.loads((run / "run_meta.json").read_text(encoding="utf-8"))
+    del meta["finished"]
+    (run / "run_meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    resume_run(run, {})
+    assert (rows(run), (run / "checkpoints" / "last.pt").read_bytes()) == before
+    assert "finished" in json.loads((run / "run_meta.json").read_text(encoding="utf-8"))
+
+
 def test_resuming_another_architecture_is_refused(train: Train, tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)

@@ -75,6 +75,22 @@ def test_vectors_pass_through_the_data_set_as_they_are() -> None:
         ImageDataset(LabelledImages(values, np.array([0, 1])), binarize=True)
 
 
+def test_bits_are_above_the_middle_or_drawn_with_the_value_for_probability() -> None:
+    images = np.repeat(np.array([0, 64, 127, 128, 255], np.uint8), 1500).reshape(5, 1, 30, 50)
+    data = LabelledImages(images, np.arange(5, dtype=np.uint8))
+
+    def shares(by: str) -> list[float]:
+        bits = ImageDataset(data, binarize=True, binarize_by=by).images
+        assert set(bits.unique().tolist()) <= {0, 255}
+        return (bits / 255).flatten(1).mean(1).tolist()
+
+    assert shares("middle") == [0, 0, 0, 1, 1]
+    assert shares("drawn") == pytest.approx([0, 64 / 255, 127 / 255, 128 / 255, 1], abs=0.04)
+    assert shares("drawn")[0::4] == [0, 1], "black and white are certain"
+    with pytest.raises(InputError, match="binarize_by 'drwn' is not one of middle, drawn; did you mean 'drawn'"):
+        ImageDataset(data, binarize=True, binarize_by="drwn")
+
+
 @pytest.mark.parametrize("variant", ["vectors", "lightweight"])
 def test_a_step_on_the_widest_matrix_and_what_its_checkpoint_says(
     matrix: Callable[..., Path], tmp_path: Path, variant: str, capsys: pytest.CaptureFixture[str]

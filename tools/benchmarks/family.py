@@ -1,10 +1,11 @@
-"""The tables of docs/vae_family.md: every variant of the 2D bundles on MNIST, and digits as anomalies of a digit.
+"""The tables of docs/vae_family.md: every variant of the 2D bundles on MNIST, the networks of papers, and anomalies.
 
-    python -m tools.benchmarks.family [--quick] [--part variants|detection]
+    python -m tools.benchmarks.family [--budget quick|middle|full] [--part variants|papers|detection]
 
-Each run's figures are kept as they come, in docs/results_family_variants.json and docs/results_family_detection.json:
-called again, it goes on where it was. Images are binarised at ½ for the variants, so that likelihoods are of bits;
-anomalies are sought in grey images. Figures are of the test part, after the last epoch.
+Each run's figures are kept as they come, in docs/results_family_PART.json: called again, it goes on where it was. For
+likelihoods images are binarised: at ½ for the variants, by draws from the grey values for the papers' networks, as in
+the papers. Anomalies, other digits than one, are sought in grey images. Figures are of the test part, after the last
+epoch.
 """
 
 import json
@@ -21,15 +22,20 @@ from fracture_vae.cohort.images import images_folder
 from fracture_vae.errors import InputError
 from fracture_vae.evaluation.auroc import auroc
 from fracture_vae.files import read_json, write_text
+from fracture_vae.maps.novelty import Novelty
+from fracture_vae.networks import VAE, VQVAE, Autoencoder
+from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.study import Study, open_study
+from tools.benchmarks.family_features import FeatureNet, floor, sample_distance, train_features
 from tools.benchmarks.family_page import write_page
+from tools.benchmarks.family_papers import PAPERS
 from tools.benchmarks.family_runs import BUNDLES, anomaly_scores, figures, train
 from tools.benchmarks.timing import machine
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MATRIX_VARIANTS = ("vectors", "standard", "beta", "lightweight")
 """Of `mnist_vae` and `mnist_ae`, for matrices and not for images."""
-DETECTORS = (("mnist_ae", "conv"), ("mnist_vae", "conv"), ("mnist_vq", None))
+DETECTORS = (("mnist_ae", "one_class"), ("mnist_vae", "one_class"), ("mnist_vq", None))
 
 
 class Budget(NamedTuple):
@@ -48,16 +54,21 @@ class Budget(NamedTuple):
 Job = dict[str, Any]
 """What names a run: bundle, variant, seed and, for detection, the normal digit."""
 
-PARTS: dict[str, tuple[Budget, Budget]] = {
-    "variants": (Budget(6000, 5, 3, 50, 500), Budget(None, 50, 5, 500, 10_000)),
-    "detection": (Budget(2000, 5, 3, 0, 0), Budget(None, 50, 3, 0, 0)),
+BUDGETS = ("quick", "middle", "full")
+PARTS: dict[str, tuple[Budget, Budget, Budget]] = {
+    "variants": (Budget(6000, 5, 3, 50, 500), Budget(20_000, 10, 3, 200, 1000), Budget(None, 50, 5, 500, 10_000)),
+    "papers": (Budget(6000, 5, 3, 200, 500), Budget(20_000, 10, 3, 500, 1000), Budget(None, 100, 3, 5000, 10_000)),
+    "detection": (Budget(3000, 8, 3, 0, 0), Budget(None, 20, 3, 0, 0), Budget(None, 50, 3, 0, 0)),
 }
-"""By part: the quick budget and the full one."""
+"""By part: the budgets, in the order of their names."""
 
 
 def jobs(part: str, seeds: int) -> list[Job]:
     """Return the runs of a table, seed by seed, so that one that is broken off has whole seeds."""
-    if part == "detection":
+    kinds: list[Job]
+    if part == "papers":
+        kinds = [{"model": model} for model in PAPERS]
+    elif part == "detection":
         kinds = [{"bundle": b, "variant": v, "normal": digit} for b, v in DETECTORS for digit in range(10)]
     else:
         kinds = [
@@ -75,25 +86,49 @@ def _variants(bundle: str) -> list[str]:
 
 def measured(job: Job, budget: Budget, study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Train one run and return its figures."""
-    detection = "normal" in job
+    detection, paper = "normal" in job, PAPERS[job["model"]] if "model" in job else None
     own = {
         **settings,
+        **(paper.settings if paper else {}),
         "seed": job["seed"],
         "limit": budget.images,
         "max_epochs": budget.epochs,
         "val_interval": budget.epochs,  # and so no epoch is chosen by its validation
         "binarize": not detection,
+        "binarize_by": "drawn" if paper else "middle",
         "normal": [job["normal"]] if detection else None,
     }
-    done = train(job["bundle"], job["variant"], own)
-    images = torch.from_numpy(study.test.images.copy()).float() / 255
+    done = train("mnist_vae", paper.variant, own) if paper else train(job["bundle"], job["variant"], own)
     cost = {"epochs": done.epochs, "seconds_an_epoch": done.seconds_an_epoch}
     if not detection:
-        bits = (images > 0.5).float()
-        return {**cost, **figures(done.network, bits, "bernoulli_logits", budget.samples, budget.bounded)}
+        bits = ImageDataset(study.test, binarize=True, binarize_by=own["binarize_by"]).images.float() / 255
+        found = figures(done.network, bits, "bernoulli_logits", budget.samples, budget.bounded)
+        if paper and isinstance(done.network, VAE):
+            net = features(study)
+            found |= {"sample_distance": sample_distance(done.network, study, net), "feature_accuracy": net.accuracy}
+            found["sample_distance_floor"] = floor(study, net)
+        return {**cost, **found}
+    seen, held_out, images = (
+        ImageDataset(part, normal, limit=limit).images.float() / 255
+        for part, normal, limit in (
+            (study.train, own["normal"], budget.images), (study.validate, own["normal"], None), (study.test, None, None)
+        )
+    )  # fmt: skip
     abnormal = (study.test.labels != job["normal"]).astype(np.int_)
-    scores = anomaly_scores(done.network, images)
+    if not isinstance(done.network, Autoencoder | VAE | VQVAE):
+        raise TypeError(f"no code is known of a {type(done.network).__name__}")
+    scores = anomaly_scores(done.network, images, Novelty(done.network, seen, held_out))
     return {**cost, **{f"auroc_{name}": _auroc(abnormal, values) for name, values in scores.items()}}
+
+
+_NETS: dict[str, FeatureNet] = {}
+
+
+def features(study: Study) -> FeatureNet:
+    """Return the classifier that distances of samples are measured with, trained once."""
+    if study.sha256 not in _NETS:
+        _NETS[study.sha256] = train_features(study)
+    return _NETS[study.sha256]
 
 
 def _auroc(labels: np.ndarray, scores: Tensor) -> float:
@@ -121,7 +156,7 @@ def work_off(
             raise InputError(
                 f"{path}: made with another {key} ({result.get(key)}); move it away, or give another --docs"
             )
-    names = ("bundle", "variant", "normal", "seed")
+    names = ("model", "bundle", "variant", "normal", "seed")
     known = [{key: row[key] for key in names if key in row} for row in result["rows"]]
     for job in wanted:
         if job in known:
@@ -134,18 +169,18 @@ def work_off(
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="Fewer images, epochs and seeds.")
+@click.option("--budget", "spent", type=click.Choice(BUDGETS), default="full", show_default=True)
 @click.option("--part", type=click.Choice([*PARTS, "all"]), default="all", show_default=True)
 @click.option("--docs", type=click.Path(exists=True, path_type=Path), default=DOCS, help="Folder of vae_family.md.")
 @click.option("--data", default="mnist", show_default=True, help="A data set, or digits.")
 @click.option("--data-dir", type=click.Path(path_type=Path), default=images_folder, help="Folder that holds it.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=JSON", help="A setting of every run. Repeatable.")
-def main(quick: bool, part: str, docs: Path, data: str, data_dir: Path, overrides: tuple[str, ...]) -> None:
+def main(spent: str, part: str, docs: Path, data: str, data_dir: Path, overrides: tuple[str, ...]) -> None:
     study = open_study(data, data_dir)
     pairs = (override.partition("=")[::2] for override in overrides)
     settings = {"data": data, "data_dir": str(data_dir), **{key: json.loads(value) for key, value in pairs}}
     for name in PARTS if part == "all" else (part,):
-        budget = PARTS[name][0 if quick else 1]
+        budget = PARTS[name][BUDGETS.index(spent)]
         work_off(
             docs / f"results_family_{name}.json", jobs(name, budget.seeds), budget, study.name,
             lambda job, budget=budget: measured(job, budget, study, settings),  # type: ignore[misc]

@@ -6,11 +6,14 @@ from statistics import mean, stdev
 from typing import Any
 
 from fracture_vae.files import read_json, write_text
+from tools.benchmarks.family_papers import PAPERS
 from tools.benchmarks.performance_tables import placed
 
 PAGE = "vae_family.md"
 Rows = Sequence[Mapping[str, Any]]
 
+SCORES = ("l1", "l2", "residual", "code", "both")
+"""Scores of the table of detection."""
 _FIGURES = {"recon": 1, "kl": 2, "elbo": 1, "nll": 1, "active_units": 1}
 """Figures of a VAE, and the digits shown."""
 
@@ -26,13 +29,31 @@ def variants(result: Mapping[str, Any]) -> list[str]:
     return [*lines, "", _budget(result)]
 
 
+def papers(result: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the table of the papers' networks, each paper's figure beside ours."""
+    head = ["model", "NLL at most", "the paper's", "pythae's", "ELBO", "KL", "active units", "distance of samples"]
+    lines = [_line([*head, "s an epoch"]), _line(["---"] * (len(head) + 1))]
+    for (model,), rows in _grouped(result["rows"], "model").items():
+        paper = PAPERS[model]
+        theirs = f"{paper.nll} ({paper.source})" if paper.nll is not None else ""
+        shown = [_spread(rows, key, digits) for key, digits in {"elbo": 1, "kl": 1, "active_units": 1}.items()]
+        cells = [model, _spread(rows, "nll", 2), theirs, paper.reproduced, *shown, _spread(rows, "sample_distance", 1)]
+        lines.append(_line([*cells, _spread(rows, "seconds_an_epoch", 1)]))
+    first = result["rows"][0]
+    net = (
+        f" Distance of samples: the classifier knows {100 * first['feature_accuracy']:.1f} % of the test digits; "
+        f"training images come to {first['sample_distance_floor']:.2f}."
+    )
+    return [*lines, "", _budget(result) + net]
+
+
 def detection(result: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of one-class detection: a column a digit, and the mean over the digits."""
     digits = sorted({row["normal"] for row in result["rows"]})
     head = ["model", "score", "mean of the digits", *map(str, digits)]
     lines = [_line(head), _line(["---"] * len(head))]
     for (bundle, variant), rows in _grouped(result["rows"], "bundle", "variant").items():
-        for score in ("l1", "l2"):
+        for score in SCORES:
             key = f"auroc_{score}"
             by_seed = [{"mean": mean(row[key] for row in own)} for own in _grouped(rows, "seed").values()]
             each = [f"{mean(row[key] for row in own):.2f}" for own in _grouped(rows, "normal").values()]
@@ -40,7 +61,7 @@ def detection(result: Mapping[str, Any]) -> list[str]:
     return [*lines, "", _budget(result)]
 
 
-TABLES = {"family_variants": variants, "family_detection": detection}
+TABLES = {"family_variants": variants, "family_papers": papers, "family_detection": detection}
 
 
 def write_page(docs: Path) -> None:
@@ -60,7 +81,7 @@ def write_page(docs: Path) -> None:
 def _budget(result: Mapping[str, Any]) -> str:
     budget, rows = result["budget"], result["rows"]
     epochs = sorted({row["epochs"] for row in rows})
-    named = [key for key in ("bundle", "variant", "normal") if key in rows[0]]
+    named = [key for key in ("model", "bundle", "variant", "normal") if key in rows[0]]
     seeds = sorted({len(own) for own in _grouped(rows, *named).values()})
     images = budget["images"] or "all"
     spent = (

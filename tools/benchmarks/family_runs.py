@@ -2,7 +2,7 @@
 
 import csv
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fracture_vae.jobs import train_bundle, variant_config
+from fracture_vae.maps.novelty import Novelties
 from fracture_vae.maps.scores import l1, l2
 from fracture_vae.networks import VAE, build_network, load_state
 from fracture_vae.networks.gaussian import Gaussian
@@ -83,12 +84,11 @@ def figures(network: nn.Module, images: Tensor, name: str, samples: int, bounded
     return found
 
 
-def anomaly_scores(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Return, by the package's score, a number an image (N,): the mean of its map over the whole image."""
+def anomaly_scores(network: nn.Module, images: Tensor, novelty: Callable[[Tensor], Novelties]) -> dict[str, Tensor]:
+    """Return by score a number an image (N,): the mean of a map over the whole image, and what ``novelty`` says."""
     pairs = list(_reconstructed(network, images))
-    return {
-        score.__name__: torch.cat([score(x, y).flatten(1).mean(1) for x, y in pairs]) for score in (l1, l2)
-    }  # fmt: skip
+    means = {score.__name__: torch.cat([score(x, y).flatten(1).mean(1) for x, y in pairs]) for score in (l1, l2)}
+    return {**means, **novelty(images)._asdict()}
 
 
 @torch.no_grad()

@@ -37,6 +37,6 @@ def open_cohort(path: str | os.PathLike[str] | None) -> Cohort:
 
 def cache_folder() -> Path:
     """Return ``$FRACTURE_VAE_CACHE``, else ``fracture_vae`` in the user's cache folder."""
-    if CACHE_VARIABLE in os.environ:
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fracture_vae"
+    if own := os.environ.get(CACHE_VARIABLE):  # empty is unset, as the XDG specification has it for its own
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fracture_vae"

@@ -6,6 +6,7 @@ from fracture_vae.errors import InputError, nearest
 from fracture_vae.networks.coders.activations import ACTIVATIONS, SWIGLU
 
 ARCHITECTURES = ("mlp", "conv")
+DECODERS = ("plain", "modulated")
 NORMS = ("none", "batch", "layer")
 
 
@@ -29,6 +30,9 @@ class CoderConfig:
     """conv: channels of the stages; every stage halves the size."""
     extra_stage: bool = False
     """conv: the decoder begins with a stride-1 transposed convolution."""
+    decoder: str = "plain"
+    """conv: plain, or modulated (the latent vector sets the style of every stage, as in StyleGAN; norm is for the
+    encoder only then)."""
     activation: str = "relu"
     """relu, leakyrelu (slope 0.2), gelu, silu or swiglu (which brings layer norm)."""
     norm: str = "none"
@@ -41,6 +45,7 @@ class CoderConfig:
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         self._require_one_of("architecture", ARCHITECTURES)
+        self._require_one_of("decoder", DECODERS)
         self._require_one_of("activation", ACTIVATIONS)
         self._require_one_of("norm", NORMS)
         _require(_whole(self.shape) and len(self.shape) in (1, 3, 4), "shape", self.shape, "[F], [C,H,W] or [C,H,W,D]")
@@ -55,6 +60,8 @@ class CoderConfig:
                 min(self.shape[1:]) >= smallest, "shape", self.shape,
                 f"at least {smallest} along every axis for {len(self.channels)} stages",
             )  # fmt: skip
+        elif self.decoder != "plain":
+            raise InputError(f"decoder '{self.decoder}' is of convolutions; set architecture conv")
         if self.activation == SWIGLU:
             object.__setattr__(self, "norm", "layer")
 

@@ -11,7 +11,7 @@ from fracture_vae.networks.coders.config import CoderConfig
 from fracture_vae.networks.coders.mlp import each_output
 
 _CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _DROPOUT = {2: nn.Dropout2d, 3: nn.Dropout3d}
 
@@ -55,11 +55,11 @@ class ConvolutionalDecoder(nn.Module):
         self.from_latent = nn.Linear(config.latent, prod(self.start))
         stages: list[nn.Module] = []
         if config.extra_stage:
-            convolution = _TRANSPOSED[dims](deepest, inputs_of(config.activation, deepest), 3, 1, 1)
+            convolution = TRANSPOSED[dims](deepest, inputs_of(config.activation, deepest), 3, 1, 1)
             stages.append(_stage(config, convolution, deepest))
         for a, b in pairwise(reversed(config.channels)):
-            stages.append(_stage(config, _TRANSPOSED[dims](a, inputs_of(config.activation, b), 4, 2, 1), b))
-        stages.append(_TRANSPOSED[dims](config.channels[0], config.shape[0], 4, 2, 1))
+            stages.append(_stage(config, TRANSPOSED[dims](a, inputs_of(config.activation, b), 4, 2, 1), b))
+        stages.append(TRANSPOSED[dims](config.channels[0], config.shape[0], 4, 2, 1))
         self.stages = nn.Sequential(*stages)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -88,6 +88,9 @@ def _stage(config: CoderConfig, convolution: nn.Module, channels: int) -> nn.Mod
     elif config.norm == "layer":
         parts.append(nn.GroupNorm(1, width))  # layer norm over channels and space
     parts.append(activation(config.activation))
-    if config.dropout:
-        parts.append(_DROPOUT[dims](config.dropout))
-    return nn.Sequential(*parts)
+    return nn.Sequential(*parts, *channel_dropout(config))
+
+
+def channel_dropout(config: CoderConfig) -> list[nn.Module]:
+    """Return the layer that drops whole channels, or none."""
+    return [_DROPOUT[len(config.shape) - 1](config.dropout)] if config.dropout else []

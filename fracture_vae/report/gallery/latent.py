@@ -6,23 +6,20 @@ and the page blends the four cells around the pointer. What the blending costs i
 
 import io
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from fracture_vae.cohort.images import images_folder
-from fracture_vae.cohort.images.load import DIGITS
 from fracture_vae.errors import InputError
 from fracture_vae.maps.model import find_models, load_network
 from fracture_vae.networks import VAE, Autoencoder, build_network
 from fracture_vae.networks.priors import StandardPrior
 from fracture_vae.report.gallery.runs import Run
+from fracture_vae.report.recorded import OpenStudy, recorded_study
 from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.pictures import tiled
-from fracture_vae.training.study import Study
 
 SHOWN = 2000
 """Validation images whose place is shown, at most: the first."""
@@ -30,8 +27,6 @@ LARGEST_CELL = 64
 """Pixels along the longer side of a decoded image; larger ones are made smaller."""
 _FEWEST_CELLS, _MOST_CELLS = 8, 24
 _PRIOR_SHOWN = 2.5  # standard deviations of N(0, 1) that a VAE's plane shows at least
-
-OpenStudy = Callable[[str, str], Study]
 
 
 class Plane(NamedTuple):
@@ -149,22 +144,23 @@ def _network(run: Run) -> tuple[VAE | Autoencoder, int | None]:
 def _images(run: Run, open_study: OpenStudy, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Return the first validation images (N, C, H, W) and their classes (N,), of the very data the run had."""
     config, record = run.config, run.meta.get("data")
-    name, folder = (config.get(key) for key in ("data", "data_dir"))
-    if not isinstance(name, str) or not isinstance(record, dict):
+    if not isinstance(record, dict):
         raise InputError("the run's record does not name its images")
-    if record.get("name") == DIGITS:  # taken where what was asked for was not at hand
-        name = DIGITS
-    if not isinstance(folder, str) or folder.startswith("$"):
-        folder = str(images_folder())
     try:
-        study = open_study(name, folder)
+        study = recorded_study(config, record, open_study)
         dataset = ImageDataset(
-            study.validate, config.get("normal"), binarize=bool(config.get("binarize")), limit=config.get("limit")
+            study.validate,
+            config.get("normal"),
+            binarize=bool(config.get("binarize")),
+            limit=config.get("limit"),
+            binarize_by=config.get("binarize_by", "middle"),
         )
+        if dataset.size != tuple(shape):
+            raise InputError(f"the network is for samples of {shape}")
     except (ValueError, TypeError) as error:  # InputError, or a record that holds other kinds of values
-        raise InputError("its images can't be read here") from error
-    if study.sha256 != record.get("sha256") or dataset.size != tuple(shape):
-        raise InputError(f"its images ({record.get('name')}) are not at hand; fracture-vae data fetches public ones")
+        raise InputError(
+            f"its images ({record.get('name')}) are not at hand; fracture-vae data fetches public ones"
+        ) from error
     batch = dataset.batch(range(min(SHOWN, len(dataset))))
     return batch["image"], batch["label"]
 

@@ -7,7 +7,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from fracture_vae.markup import table, text
-from fracture_vae.report.gallery.runs import Run, differing
+from fracture_vae.report.gallery.runs import Run
+from fracture_vae.report.recorded import differing
 
 METRICS = {
     "val/recon_loss": "reconstruction",
@@ -58,7 +59,7 @@ def _columns(runs: Sequence[Run]) -> list[_Column]:
         _Column("epochs", [run.epochs for run in runs]),
         _Column("seconds", [sum(own) if own else None for own in seconds]),
         _Column("seconds an epoch", [median(own) if own else None for own in seconds]),
-        *(_Column(_words(key), [_setting(own.get(key)) for own in settings], "setting") for key in differing(runs)),
+        *(_Column(_words(key), [_setting(own.get(key)) for own in settings], "setting") for key in differing(settings)),
         *(_Column(_words(name[4:].removesuffix("_loss")), [run.last(name) for run in runs]) for name in others),
     ]
 

@@ -17,11 +17,12 @@ from fracture_vae.files import require_folder, write_text
 from fracture_vae.markup import count, document, text
 from fracture_vae.report.gallery.curves import curves
 from fracture_vae.report.gallery.explorer import explorer
-from fracture_vae.report.gallery.latent import OpenStudy, decoded_plane
+from fracture_vae.report.gallery.latent import decoded_plane
 from fracture_vae.report.gallery.overview import overview
 from fracture_vae.report.gallery.pictures import Picture, last_pictures
 from fracture_vae.report.gallery.record import record
 from fracture_vae.report.gallery.runs import Run, find_runs
+from fracture_vae.report.recorded import OpenStudy
 from fracture_vae.training.run_folder import now
 from fracture_vae.training.study import open_study
 

@@ -18,6 +18,7 @@ def record(run: Run) -> str:
         "Data": _data(run.meta),
         "Seed": run.meta.get("seed"),
         "Ran on": run.meta.get("acceleration"),
+        "-log p(x), at most": _bound(run.log.get("validation"), run.config.get("nll_samples")),
         "Peak memory": _memory(run.log.get("peak_memory_mib")),
         "Revision": _revision(run.meta.get("git_revision")),
         "Versions": _versions(run.meta.get("versions")),
@@ -63,6 +64,11 @@ def _data(meta: Mapping[str, Any]) -> str:
 
 def _hash(data: Mapping[str, Any]) -> str:
     return f"SHA-256 {str(data.get('sha256'))[:12]}…"
+
+
+def _bound(validation: Any, samples: Any) -> str:
+    nll = validation.get("nll") if isinstance(validation, dict) else None
+    return f"{nll:.2f} nats, of {samples} draws" if isinstance(nll, int | float) else ""
 
 
 def _memory(peak: Any) -> str:

@@ -1,7 +1,6 @@
 """Run folders as the gallery shows them: whatever of a run is there, and a note on what is not."""
 
 import csv
-import json
 import math
 import os
 import re
@@ -15,16 +14,14 @@ from typing import Any
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json
 from fracture_vae.markup import count
+from fracture_vae.report.recorded import settings
 from fracture_vae.training.about import is_plain
 from fracture_vae.training.run_folder import META_FILE, followed
-from fracture_vae.training.session import PLACES
 
 METRICS_FILE, LOG_FILE = "metrics.csv", "log.json"
 _RUN_NAME = re.compile(r"\d{8}-\d{3}-.+", re.DOTALL)
 _DEEPEST = 4  # folders below a group that are looked into
 _MOST_EPOCHS = 10**9
-_UNTOLD = {*PLACES, "progress", "save_weights", "mlflow", "wandb"}
-"""Settings that change nothing in what a run learns."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +63,11 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """What it was trained with: plain values of the config, its network and its objective by name."""
-        plain = {key: value for key, value in self.config.items() if _is_setting(key) and is_plain(value)}
-        record = self.meta.get("data")
-        if isinstance(record, dict) and isinstance(record.get("name"), str):
-            plain["data"] = record["name"]  # digits, where what was asked for was not at hand
-        network, objective = (self.config.get(name) for name in ("network_def", "objective"))
-        if isinstance(network, dict) and "name" in network:
-            plain["network"] = network["name"]
-        if isinstance(objective, dict) and "_target_" in objective:
-            plain["objective"] = str(objective["_target_"]).rpartition(".")[2]
-        return plain
+        return settings(self.config, self.meta.get("data"))
 
     def last(self, column: str) -> float | None:
         """Return the last value of a column, or None."""
         return next((row[column] for row in reversed(self.rows) if column in row), None)
-
-
-def _is_setting(key: str) -> bool:
-    return key not in _UNTOLD and not key.startswith("_")
 
 
 def find_runs(groups: Sequence[Path]) -> list[Run]:
@@ -194,15 +178,3 @@ def _unfinished(metrics: Path, epoch: int, config: Any) -> str:
     of = f" of {planned}" if isinstance(planned, int) else ""
     written = datetime.fromtimestamp(metrics.stat().st_mtime, timezone.utc)
     return f"Not finished: still going on, or stopped, after epoch {epoch}{of} ({written:%Y-%m-%d %H:%M} UTC)."
-
-
-def differing(runs: Sequence[Run]) -> list[str]:
-    """Return the settings of which runs have different values, in the order of the configs.
-
-    One that some runs do not have at all, and the others at one value, goes with their network or objective.
-    """
-    values: dict[str, set[str]] = {}
-    for run in runs:
-        for key, value in run.settings.items():
-            values.setdefault(key, set()).add(json.dumps(value))
-    return [key for key, held in values.items() if len(held) > 1]

@@ -1,24 +1,20 @@
 """A trained 2D network and its images: to the latent space and back."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from fracture_vae.cohort.images import images_folder
-from fracture_vae.cohort.images.load import DIGITS
-from fracture_vae.cohort.vectors import is_matrix
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json
 from fracture_vae.maps.model import ModelFile, find_models, load_network
 from fracture_vae.networks import VAE, VQVAE, Autoencoder, build_network
 from fracture_vae.networks.priors import StandardPrior, VampPrior
+from fracture_vae.report.recorded import recorded_study
 from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.run_folder import RESOLVED_CONFIG
 from fracture_vae.training.study import open_study
-from fracture_vae.training.vectors import VectorPlan
 
 _BATCH = 500
 
@@ -131,20 +127,13 @@ def open_latent(run: str | Path) -> LatentModel:
 def _test_images(run: str | Path, folder: Path, model: ModelFile) -> ImageDataset:
     """Return the test part of the very data that the model was trained on."""
     config = read_json(folder / RESOLVED_CONFIG)
-    known: dict[str, Any] = dict(model.about.data or {})
-    place = config.get("data_dir")
-    if not isinstance(place, str) or place.startswith("$"):
-        place = str(images_folder())
-    name = DIGITS if known.get("name") == DIGITS else str(config.get("data"))
-    keys = (field.name for field in fields(VectorPlan))
-    plan = VectorPlan(**{key: config[key] for key in keys if key in config}) if is_matrix(name) else None
-    study = open_study(name, place, plan)
-    if study.sha256 != known.get("sha256"):
-        raise InputError(
-            f"{run}: was trained on {known.get('name')}, and {place} does not hold that; fetch it there "
-            f"(fracture-vae data {known.get('name')} --out {place})"
-        )
-    images = ImageDataset(study.test, binarize=bool(config.get("binarize")))
+    try:
+        study = recorded_study(config, model.about.data or {}, open_study)
+    except InputError as error:
+        raise InputError(f"{run}: {error}") from error
+    images = ImageDataset(
+        study.test, binarize=bool(config.get("binarize")), binarize_by=config.get("binarize_by", "middle")
+    )
     shape = (model.about.network or {}).get("shape")
     if shape is not None and tuple(shape) != images.size:
         raise InputError(f"{run}: its network is for samples of {shape}, its data has {list(images.size)}; train again")

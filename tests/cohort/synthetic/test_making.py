@@ -219,7 +219,7 @@ def test_the_small_cohort_is_made_once_in_the_cache_and_a_line_says_so(
 
 
 def test_the_cache_is_where_the_user_s_caches_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("FRACTURE_VAE_CACHE", raising=False)
+    monkeypatch.setenv("FRACTURE_VAE_CACHE", "")  # empty is unset
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "fracture_vae"
 

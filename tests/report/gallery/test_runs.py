@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fracture_vae.errors import InputError
-from fracture_vae.report.gallery.runs import Run, differing, find_runs, read_run
+from fracture_vae.report.gallery.runs import Run, find_runs, read_run
+from fracture_vae.report.recorded import differing
 
 
 def written(folder: Path, table: str) -> Path:
@@ -73,12 +74,12 @@ def test_the_last_value_is_that_of_the_last_validation(tmp_path: Path) -> None:
 
 def test_the_settings_that_differ_are_told_by_name(runs: Path) -> None:
     found = find_runs([runs])
-    keys = differing(found)
+    keys = differing([run.settings for run in found])
     assert {"latent", "network", "objective", "max_epochs"} <= set(keys)
     assert not {"prior", "quantizer", "penalty"} & set(keys), "which one bundle alone has"
     assert not {"run_name", "project_dir", "seed", "data", "train", "_help_"} & set(keys)
     assert [run.settings["network"] for run in found] == ["vae", "autoencoder", "vqvae"]
-    assert differing(found[:1]) == []
+    assert differing([run.settings for run in found[:1]]) == []
 
 
 def test_what_some_runs_do_not_have_is_no_difference_and_the_data_is_what_was_had() -> None:
@@ -88,8 +89,8 @@ def test_what_some_runs_do_not_have_is_no_difference_and_the_data_is_what_was_ha
         {"data": "$x", "normal": [3]},
     ]
     found = [Run("a", Path("a"), (), {"config": own, "data": {"name": "digits"}}, {}, ()) for own in configs]
-    assert differing(found[:2]) == []
-    assert differing(found) == ["normal"]
+    assert differing([run.settings for run in found[:2]]) == []
+    assert differing([run.settings for run in found]) == ["normal"]
     assert {run.settings["data"] for run in found} == {"digits"}
 
 
