@@ -1,12 +1,14 @@
 """A reconstructor and a head that learns where reconstruction and image differ for a reason."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import lcm
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fracture_vae.errors import InputError
 from fracture_vae.networks.build import build_network
 from fracture_vae.networks.levels import conditions
 from fracture_vae.networks.unet import FoldedUNet, UNetConfig
@@ -14,6 +16,8 @@ from fracture_vae.registry import NETWORKS
 
 _RARE = -4.0
 """Added to the head's logits, so that it starts from a probability of 0.02: anomalies are rare (Lin et al. 2017)."""
+_OUTSIDE = -20.0
+"""Logits where the head does not look: a probability of 2e-9."""
 
 
 class Detection(NamedTuple):
@@ -34,26 +38,46 @@ class Detector(nn.Module):
     x̂ to leave it messages. Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``.
 
     Args:
-        reconstructor: its ``forward`` returns the reconstruction.
+        reconstructor: its ``forward`` returns the reconstruction. None for the head alone, which then sees the image
+            alone; what ``forward`` returns is the image.
         head: shape of the head.
         in_channels: C.
+        window: the part of each axis the head looks at, as shares from and to, [0, 1] for all of it; None for the whole
+            image. Nothing is marked elsewhere. Where crops are centred on what may be ill, the rest costs time.
+
+    Raises:
+        InputError: for shares that are no part of an axis.
     """
 
     example: ClassVar[Callable[[], "Detector"]]
     example_shape: ClassVar[tuple[int, ...]] = (2, 1, 16, 16, 16)
 
-    def __init__(self, reconstructor: nn.Module, head: UNetConfig, in_channels: int = 1) -> None:
+    def __init__(
+        self,
+        reconstructor: nn.Module | None,
+        head: UNetConfig,
+        in_channels: int = 1,
+        window: Sequence[Sequence[float]] | None = None,
+    ) -> None:
         super().__init__()
+        if window is not None:
+            _require_shares(window, head.spatial_dims)
+        self.window = window
         self.reconstructor = reconstructor
-        self.head = FoldedUNet(head, 3 * in_channels, 1)
+        self.head = FoldedUNet(head, in_channels if reconstructor is None else 3 * in_channels, 1)
         self.downsampling = lcm(getattr(reconstructor, "downsampling", 1), head.downsampling)
 
     @classmethod
     def from_options(
-        cls, reconstructor: Mapping[str, Any], head: Mapping[str, Any] | None = None, in_channels: int = 1
+        cls,
+        reconstructor: Mapping[str, Any] | None,
+        head: Mapping[str, Any] | None = None,
+        in_channels: int = 1,
+        window: Sequence[Sequence[float]] | None = None,
     ) -> "Detector":
         """Return the detector of plain values: a network's ``name`` and options, and fields of :class:`UNetConfig`."""
-        return cls(build_network(**reconstructor), UNetConfig(**(head or {})), in_channels)
+        restores = None if reconstructor is None else build_network(**reconstructor)
+        return cls(restores, UNetConfig(**(head or {})), in_channels, window)
 
     @property
     def takes_level(self) -> bool:
@@ -62,7 +86,7 @@ class Detector(nn.Module):
 
     def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
         """Reconstruction (B, C, \\*spatial) of x (B, C, \\*spatial), which may be of a known ``level`` (B,)."""
-        return self.reconstructor(x, *conditions(self.reconstructor, level))
+        return x if self.reconstructor is None else self.reconstructor(x, *conditions(self.reconstructor, level))
 
     def detect(self, x: Tensor, level: Tensor | None = None) -> Detection:
         """Reconstruction and anomaly logits of x (B, C, \\*spatial)."""
@@ -72,7 +96,29 @@ class Detector(nn.Module):
     def locate(self, x: Tensor, reconstruction: Tensor) -> Tensor:
         """Anomaly logits (B, 1, \\*spatial) from x and its reconstruction, both (B, C, \\*spatial)."""
         made = reconstruction.detach().to(x.dtype)
-        return self.head(torch.cat([x, made, (x - made).abs()], 1)).float() + _RARE
+        shown = x if self.reconstructor is None else torch.cat([x, made, (x - made).abs()], 1)
+        if self.window is None:
+            return self.head(shown).float() + _RARE
+        cut = _places(self.window, x.shape[2:], self.head.config.downsampling)
+        around = [
+            room for place, size in zip(cut, x.shape[2:], strict=True) for room in (size - place.stop, place.start)
+        ]
+        return F.pad(self.head(shown[(..., *cut)]).float() + _RARE, around[::-1], value=_OUTSIDE)
+
+
+def _places(window: Sequence[Sequence[float]], sizes: Sequence[int], multiple: int) -> tuple[Any, ...]:
+    """Return the slices of an image of these ``sizes`` that are its ``window``, each a multiple of voxels long."""
+    places = []
+    for (first, last), size in zip(window, sizes, strict=True):
+        length = min(max(round((last - first) * size / multiple), 1) * multiple, size)
+        start = min(round(first * size), size - length)
+        places.append(slice(start, start + length))
+    return tuple(places)
+
+
+def _require_shares(window: Sequence[Sequence[float]], dims: int) -> None:
+    if len(window) != dims or not all(len(part) == 2 and 0 <= part[0] < part[1] <= 1 for part in window):
+        raise InputError(f"window {window}: give from and to, shares between 0 and 1, for each of the {dims} axes")
 
 
 _SMALL: Mapping[str, Any] = {"name": "vqvae", "channels": [4, 8], "quantizer_options": {"num_codes": 16, "dim": 8}}

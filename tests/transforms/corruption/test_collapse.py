@@ -56,9 +56,9 @@ def test_a_crush_lowers_the_upper_endplate_by_the_share_lost_and_marks_what_is_l
     images, collapse = spine(25.0), Collapse(clean=0, neighbours=0)
     params = plain(images, collapse, loss=torch.tensor([0.5]))
     image, truth = collapse.apply(images, params)
-    x, y = params.middle[0].round().long().tolist()
+    x, y = params.body.middle[0].round().long().tolist()
     before, after = images[0, 0, x, y], image[0, 0, x, y]
-    plates = params.plates
+    plates = params.body.plates
     now = round((plates.upper - 0.5 * (plates.upper - plates.lower)).item())
     assert before[now] == pytest.approx(SPONGE)
     assert after[now] == pytest.approx(PLATE, abs=0.21)
