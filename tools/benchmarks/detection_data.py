@@ -2,7 +2,7 @@
 
 | task | cohort | held out |
 | --- | --- | --- |
-| hippocampus | brain MRI crops, each as it is and with an anomaly put in by the package's maker | a fifth of the patients |
+| hippocampus | brain MRI crops, as they are and with an anomaly put in | a fifth of the patients |
 | vessel | vessel segments, healthy and with an aneurysm | the data set's validation split |
 
 Models train on the normal cases of the other folds. Compositions are chosen on fold 2 of a cohort with anomalies of
