@@ -59,9 +59,14 @@ OBJECTIVES = Store(
 SCORES = Store("scores", "function (image, reconstruction) of shape (B, C, *spatial) to a map (B, 1, *spatial)")
 SCHEDULES = Store("schedules", "factory that returns a function from epoch (0, 1, …) to a value")
 
-STORES = {store.name: store for store in (NETWORKS, QUANTIZERS, OBJECTIVES, SCORES, SCHEDULES)}
+CORRUPTIONS = Store(
+    "corruptions", "transforms.corruption.Corruption; draws what to do to (B, C, *spatial) and returns Corrupted"
+)
+
+STORES = {store.name: store for store in (NETWORKS, QUANTIZERS, OBJECTIVES, SCORES, SCHEDULES, CORRUPTIONS)}
 
 _BUILTIN_MODULES = (
+    "fracture_vae.transforms.corruption",
     "fracture_vae.networks",
     "fracture_vae.objectives",
     "fracture_vae.training.schedules",

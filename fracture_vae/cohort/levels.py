@@ -30,6 +30,11 @@ TOTALSEGMENTATOR: Mapping[int, str] = dict(
 NAMED = {"verse": VERSE, "totalsegmentator": TOTALSEGMENTATOR}
 
 
+def level_index(level: str) -> int:
+    """Return a level's place in `ANATOMICAL`, counted from 1, as networks are told it; 0 for any other text."""
+    return ANATOMICAL.index(level) + 1 if level in ANATOMICAL else 0
+
+
 def label_map(name_or_file: str | os.PathLike[str]) -> Mapping[int, str]:
     """Return the map from mask number to level.
 

@@ -4,7 +4,9 @@ from fracture_vae.networks.autoencoder import Autoencoder
 from fracture_vae.networks.build import build_network
 from fracture_vae.networks.checkpoint import load_state
 from fracture_vae.networks.coders import CoderConfig
+from fracture_vae.networks.detector import Detection, Detector
 from fracture_vae.networks.gaussian import Gaussian
+from fracture_vae.networks.levels import conditions
 from fracture_vae.networks.quantizers import (
     CodebookUsage,
     Quantized,
@@ -12,8 +14,9 @@ from fracture_vae.networks.quantizers import (
     VectorQuantizer,
     build_quantizer,
 )
+from fracture_vae.networks.unet import UNet, UNetConfig
 from fracture_vae.networks.vae import VAE, VAEOutput
-from fracture_vae.networks.vqvae import VQVAE, VQOutput, VQVAEConfig
+from fracture_vae.networks.vqvae import VQVAE, VQOutput, VQVAEConfig, find_vqvae
 
 __all__ = [
     "VAE",
@@ -21,14 +24,20 @@ __all__ = [
     "Autoencoder",
     "CodebookUsage",
     "CoderConfig",
+    "Detection",
+    "Detector",
     "Gaussian",
     "Quantized",
     "Quantizer",
+    "UNet",
+    "UNetConfig",
     "VAEOutput",
     "VQOutput",
     "VQVAEConfig",
     "VectorQuantizer",
     "build_network",
     "build_quantizer",
+    "conditions",
+    "find_vqvae",
     "load_state",
 ]

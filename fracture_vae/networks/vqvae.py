@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fracture_vae.errors import InputError
 from fracture_vae.networks.dropout import HashedDropout
 from fracture_vae.networks.folded import FoldedConvolution, FoldedTransposedConvolution
+from fracture_vae.networks.levels import LevelEmbedding
 from fracture_vae.networks.quantizers import Quantized, Quantizer, build_quantizer
 from fracture_vae.networks.quantizers.base import being_exported
 from fracture_vae.registry import NETWORKS
@@ -40,6 +41,10 @@ class VQVAEConfig:
     """Probability that an activation is dropped, in [0, 1)."""
     negative_slope: float = 0.01
     """Slope of LeakyReLU below zero."""
+    levels: int = 0
+    """How many vertebral levels the decoder is told apart; 0 tells it none."""
+    level_dropout: float = 0.1
+    """Probability that training forgets an image's level, in [0, 1)."""
 
     def __post_init__(self) -> None:
         if isinstance(self.channels, list):
@@ -51,6 +56,8 @@ class VQVAEConfig:
         _require(self.norm in _NORMS, "norm", self.norm, f"one of {', '.join(_NORMS)}")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
         _require(0 <= self.negative_slope < 1, "negative_slope", self.negative_slope, "at least 0 and below 1")
+        _require(self.levels >= 0, "levels", self.levels, "0 or more")
+        _require(0 <= self.level_dropout < 1, "level_dropout", self.level_dropout, "at least 0 and below 1")
 
 
 class VQOutput(NamedTuple):
@@ -73,7 +80,9 @@ class VQVAE(nn.Module):
     has no dropout, which would change the code a vector gets from one pass to the next. Decoder: the mirror, with
     transposed convolutions and a sigmoid.
 
-    Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``.
+    Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``. Where the config has ``levels``, the
+    decoder is told each image's level (B,) int64, counted from 1; 0 or None is unknown. The codes are not: they
+    describe the image, whatever its level.
     """
 
     example: ClassVar[Callable[[], "VQVAE"]]
@@ -92,6 +101,7 @@ class VQVAE(nn.Module):
         self.to_quantizer = _pointwise(config, deepest, quantizer.dim)
         self.quantizer = quantizer
         self.from_quantizer = nn.Identity() if quantizer.dim == deepest else _pointwise(config, quantizer.dim, deepest)
+        self.level = LevelEmbedding(config.levels, deepest, config.level_dropout) if config.levels else None
         self.decoder = nn.Sequential(
             *(_stage(config, b, a, transposed=True, last=i == 0) for i, (a, b) in reversed(list(enumerate(steps))))
         )
@@ -103,14 +113,19 @@ class VQVAE(nn.Module):
         """Return the VQ-VAE of these plain values; ``config`` are the fields of :class:`VQVAEConfig`."""
         return cls(VQVAEConfig(**config), build_quantizer(quantizer, **(quantizer_options or {})))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Reconstruction (B, C, \\*spatial) of x (B, C, \\*spatial), in training and in evaluation."""
-        return self.reconstruct(x).reconstruction
+    @property
+    def takes_level(self) -> bool:
+        """Whether a level makes a difference."""
+        return self.level is not None
 
-    def reconstruct(self, x: Tensor) -> VQOutput:
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
+        """Reconstruction (B, C, \\*spatial) of x (B, C, \\*spatial), in training and in evaluation."""
+        return self.reconstruct(x, level).reconstruction
+
+    def reconstruct(self, x: Tensor, level: Tensor | None = None) -> VQOutput:
         """Reconstruction, quantizer loss and codes of x (B, C, \\*spatial)."""
         quantized, loss, codes = self.quantize(self.encode(x))
-        return VQOutput(self.decode(quantized), loss, codes)
+        return VQOutput(self.decode(quantized, level), loss, codes)
 
     def encode(self, x: Tensor) -> Tensor:
         """Encoder vectors z (B, D, \\*latent) of x (B, C, \\*spatial).
@@ -129,9 +144,11 @@ class VQVAE(nn.Module):
         """Quantizer's answer to z (B, D, \\*latent)."""
         return self.quantizer(z)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, level: Tensor | None = None) -> Tensor:
         """Reconstruction (B, C, \\*spatial) from code vectors (B, D, \\*latent)."""
-        return torch.sigmoid(self.decoder(self.from_quantizer(z)).float())
+        deepest = self.from_quantizer(z)
+        told = deepest if self.level is None else self.level(deepest, level)
+        return torch.sigmoid(self.decoder(told).float())
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
@@ -140,6 +157,11 @@ class VQVAE(nn.Module):
 
 
 VQVAE.example = staticmethod(lambda: VQVAE(VQVAEConfig(channels=(4, 8)), build_quantizer("vq", num_codes=16, dim=8)))
+
+
+def find_vqvae(network: nn.Module) -> VQVAE | None:
+    """Return the VQ-VAE that ``network`` is or holds, or None."""
+    return next((module for module in network.modules() if isinstance(module, VQVAE)), None)
 
 
 def _stage(

@@ -10,6 +10,7 @@ from fracture_vae.errors import InputError, nearest
 from fracture_vae.networks import Autoencoder, CoderConfig
 from fracture_vae.objectives.likelihoods import likelihood as likelihood_of
 from fracture_vae.objectives.perceptual import FeatureDistance, feature_distance
+from fracture_vae.objectives.restoring import Restored, seen
 from fracture_vae.objectives.scale import recon_weight
 from fracture_vae.registry import OBJECTIVES
 
@@ -76,16 +77,21 @@ class Autoencoding(nn.Module):
         self._negative_log_likelihood = likelihood_of(likelihood, network.output)
 
     def forward(self, batch: Mapping[str, Tensor]) -> AETerms:
-        """Return the terms for ``batch["image"]`` of shape (B, *shape)."""
-        x = batch["image"]
-        noisy = x + self.noise_std * torch.randn_like(x) if self.noise_std and self.training else x
+        """Return the terms for ``batch["image"]`` of shape (B, *shape), of which the network sees ``corrupted``."""
+        return self.restore(batch).terms
+
+    def restore(self, batch: Mapping[str, Tensor]) -> Restored:
+        """Return the terms and the reconstruction for a batch, as ``forward`` takes it."""
+        x, given = batch["image"], seen(batch)
+        noisy = given + self.noise_std * torch.randn_like(given) if self.noise_std and self.training else given
         z = self.network.encode(noisy)
         decoded = self.network.decode(z)
         recon = self._negative_log_likelihood(decoded, x).mean()
         penalty = self._penalty(z, decoded)
-        apart = feature_distance(self.perceptual, x, self.network.to_sample(decoded))
+        made = self.network.to_sample(decoded)
+        apart = feature_distance(self.perceptual, x, made)
         total = self._recon_weight * recon + self.weight * penalty + self.perceptual_weight * apart
-        return AETerms(total, recon, penalty, apart)
+        return Restored(AETerms(total, recon, penalty, apart), made)
 
     def _penalty(self, z: Tensor, decoded: Tensor) -> Tensor:
         if self.penalty == "none":

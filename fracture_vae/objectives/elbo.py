@@ -11,6 +11,7 @@ from fracture_vae.networks import VAE, CoderConfig
 from fracture_vae.networks.gaussian import Gaussian
 from fracture_vae.objectives.likelihoods import likelihood as likelihood_of
 from fracture_vae.objectives.perceptual import FeatureDistance, feature_distance
+from fracture_vae.objectives.restoring import Restored, seen
 from fracture_vae.objectives.scale import recon_weight
 from fracture_vae.objectives.schedulable import Schedulable
 from fracture_vae.registry import OBJECTIVES
@@ -83,17 +84,22 @@ class ELBO(nn.Module):
         self._negative_log_likelihood = likelihood_of(likelihood, network.output)
 
     def forward(self, batch: Mapping[str, Tensor]) -> VAETerms:
-        """Return the terms for ``batch["image"]`` of shape (B, *shape)."""
+        """Return the terms for ``batch["image"]`` of shape (B, *shape), of which the network sees ``corrupted``."""
+        return self.restore(batch).terms
+
+    def restore(self, batch: Mapping[str, Tensor]) -> Restored:
+        """Return the terms and the reconstruction for a batch, as ``forward`` takes it."""
         x = batch["image"]
-        q = self.network.encode(x)
+        q = self.network.encode(seen(batch))
         z = q.sample()
         decoded = self.network.decode(z)
         recon = self._negative_log_likelihood(decoded, x).mean()
         kl = self.network.kl(q, z)
         penalty = self._penalty(x, q, z)
-        apart = feature_distance(self.perceptual, x, self.network.to_sample(decoded))
+        made = self.network.to_sample(decoded)
+        apart = feature_distance(self.perceptual, x, made)
         total = self._recon_weight * recon + self._weigh(kl) + penalty[0] + self.perceptual_weight * apart
-        return VAETerms(total, recon, kl.sum(-1).mean(), penalty[1], apart)
+        return Restored(VAETerms(total, recon, kl.sum(-1).mean(), penalty[1], apart), made)
 
     def _weigh(self, kl: Tensor) -> Tensor:
         """Return the KL term of the total from KL divergences (B, d)."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +10,19 @@ from torch import Tensor
 from fracture_vae.errors import InputError
 from fracture_vae.networks import VAE
 from fracture_vae.objectives.elbo import ELBO, VAETerms, small_vae
+from fracture_vae.objectives.restoring import Restored, seen
 from fracture_vae.registry import OBJECTIVES
+
+
+class Draws(NamedTuple):
+    """k draws z of the posterior of every sample of a batch."""
+
+    recon: Tensor
+    """(k, B): -log p(x|z), nats."""
+    divergence: Tensor
+    """(k, B): log q(z|x) - log p(z), nats."""
+    decoded: Tensor
+    """(k, B, *shape), before the output function."""
 
 
 @OBJECTIVES.add_def("iwae", "importance-weighted autoencoder: a bound from k samples")
@@ -34,22 +47,23 @@ class IWAE(ELBO):
         super().__init__(network, likelihood, reduction)
         self.samples = samples
 
-    def forward(self, batch: Mapping[str, Tensor]) -> VAETerms:
-        """Return the terms for ``batch["image"]`` of shape (B, *shape)."""
-        x = batch["image"]
-        recon, divergence = self.by_sample(x, self.samples)
-        total = -self._recon_weight * log_mean_exp(-(recon + divergence)).mean()
-        nothing = recon.new_zeros(())
-        return VAETerms(total, recon.mean(), divergence.mean(), nothing, nothing)
+    def restore(self, batch: Mapping[str, Tensor]) -> Restored:
+        """Return the terms and the reconstruction, the mean over the draws, for a batch, as ``forward`` takes it."""
+        drawn = self.draw(seen(batch), batch["image"], self.samples)
+        total = -self._recon_weight * log_mean_exp(-(drawn.recon + drawn.divergence)).mean()
+        nothing = drawn.recon.new_zeros(())
+        terms = VAETerms(total, drawn.recon.mean(), drawn.divergence.mean(), nothing, nothing)
+        return Restored(terms, self.network.to_sample(drawn.decoded).mean(0))
 
-    def by_sample(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-        """Return -log p(x|z) and log q(z|x) - log p(z) of draws z, (samples, B) each, in nats."""
-        q = self.network.encode(x)
+    def draw(self, given: Tensor, x: Tensor, samples: int) -> Draws:
+        """Return what ``samples`` draws from the posteriors of ``given`` (B, *shape) explain of x (B, *shape)."""
+        q = self.network.encode(given)
         z = q.sample(samples)
         decoded = self.network.decode(z.flatten(0, 1))
         repeated = x.expand(samples, *x.shape).flatten(0, 1)
         recon = self._negative_log_likelihood(decoded, repeated).unflatten(0, (samples, len(x)))
-        return recon, q.log_density(z) - self.network.prior.log_density(z)
+        divergence = q.log_density(z) - self.network.prior.log_density(z)
+        return Draws(recon, divergence, decoded.unflatten(0, (samples, len(x))))
 
     @staticmethod
     def example() -> tuple["IWAE", dict[str, Tensor]]:
@@ -78,6 +92,6 @@ def negative_log_likelihood(
     objective = IWAE(network, likelihood)
     weights = []
     for start in range(0, samples, chunk):
-        recon, divergence = objective.by_sample(x, min(chunk, samples - start))
-        weights.append(-(recon + divergence))
+        drawn = objective.draw(x, x, min(chunk, samples - start))
+        weights.append(-(drawn.recon + drawn.divergence))
     return -log_mean_exp(torch.cat(weights))

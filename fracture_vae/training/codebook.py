@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 import torch
 from ignite.engine import Engine, Events
-from torch import Tensor
+from torch import Tensor, nn
 
-from fracture_vae.networks import VQVAE
+from fracture_vae.networks import VQVAE, Quantizer, find_vqvae
+from fracture_vae.objectives import seen
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.allocator import return_freed_memory
 
@@ -18,18 +19,18 @@ VECTORS_PER_CODE = 8
 
 
 class CodebookInitialiser:
-    """Before the first step, gives the quantizer encoder vectors to start from, if it asks for them.
+    """Before the first step, gives a quantizer that asks for them encoder vectors to start from.
 
     Vectors come from training batches passed through the encoder as in training (batch statistics, no gradient).
 
     Args:
-        network: the VQ-VAE.
+        network: a VQ-VAE, or one that holds one; nothing is done for another.
         loader: yields training batches.
         acceleration: how the encoder runs.
     """
 
-    def __init__(self, network: VQVAE, loader: Iterable[dict[str, Tensor]], acceleration: Acceleration) -> None:
-        self.network = network
+    def __init__(self, network: nn.Module, loader: Iterable[dict[str, Tensor]], acceleration: Acceleration) -> None:
+        self.network = find_vqvae(network)
         self.loader = loader
         self.acceleration = acceleration
 
@@ -39,46 +40,48 @@ class CodebookInitialiser:
 
     def __call__(self, engine: Engine) -> None:  # noqa: ARG002
         """Initialise the quantizer if it asks for vectors."""
-        quantizer = self.network.quantizer
-        if not quantizer.needs_vectors:
+        if self.network is None or not self.network.quantizer.needs_vectors:
             return
-        quantizer.initialise(self._vectors(VECTORS_PER_CODE * quantizer.num_codes))
+        quantizer = self.network.quantizer
+        quantizer.initialise(self._vectors(self.network, VECTORS_PER_CODE * quantizer.num_codes))
         return_freed_memory()
 
     @torch.no_grad()
-    def _vectors(self, wanted: int) -> Tensor:
-        self.network.train()
+    def _vectors(self, network: VQVAE, wanted: int) -> Tensor:
+        network.train()
         gathered: list[Tensor] = []
         count = 0
         for batch in self.loader:
             with self.acceleration.autocast():
-                z = self.network.encode(self.acceleration.arrange(batch["image"].to(self.acceleration.device)))
+                z = network.encode(self.acceleration.arrange(seen(batch).to(self.acceleration.device)))
             gathered.append(z.float().movedim(1, -1).reshape(-1, z.shape[1]))
             count += len(gathered[-1])
             if count >= wanted:
                 break
-        logger.info("codebook of %d starts from %d encoder vectors", self.network.quantizer.num_codes, count)
+        logger.info("codebook of %d starts from %d encoder vectors", network.quantizer.num_codes, count)
         return torch.cat(gathered)
 
 
 class CodebookUse:
-    """Adds ``perplexity`` and ``codebook_usage`` of each epoch to an engine's metrics.
+    """Adds ``perplexity`` and ``codebook_usage`` of each epoch to an engine's metrics, where there is a codebook.
 
     Attach it to the trainer before the validation handler, whose run counts anew.
     """
 
-    def __init__(self, network: VQVAE) -> None:
+    def __init__(self, network: nn.Module) -> None:
         self.network = network
 
     def attach(self, engine: Engine) -> None:
         """Register with a trainer or evaluator."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._measure)
+        vqvae = find_vqvae(self.network)
+        if vqvae is not None:
+            engine.add_event_handler(Events.EPOCH_STARTED, self._reset, vqvae.quantizer)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._measure, vqvae.quantizer)
 
-    def _reset(self, engine: Engine) -> None:  # noqa: ARG002
-        self.network.quantizer.reset_usage()
+    def _reset(self, engine: Engine, quantizer: Quantizer) -> None:  # noqa: ARG002
+        quantizer.reset_usage()
 
-    def _measure(self, engine: Engine) -> None:
-        usage = self.network.quantizer.usage()
+    def _measure(self, engine: Engine, quantizer: Quantizer) -> None:
+        usage = quantizer.usage()
         engine.state.metrics["perplexity"] = usage.perplexity
         engine.state.metrics["codebook_usage"] = usage.used

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.holdout import guard_holdout
+from fracture_vae.cohort.levels import level_index
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.cohort.volumes import read_stored, read_volume
 from fracture_vae.errors import InputError
@@ -19,6 +20,7 @@ from fracture_vae.training.acceleration import usable
 from fracture_vae.training.storage import DTYPE, hold
 from fracture_vae.transforms import AugmentConfig, Preprocessing, apply, draw, multiple_of
 from fracture_vae.transforms.augment import resample
+from fracture_vae.transforms.corruption import Corruption, corrupt
 from fracture_vae.transforms.padding import centred
 
 
@@ -63,6 +65,7 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         self.images = hold((len(shapes), 1, *self.size), storage, usable(device))
         self.places = [centred(shape, self.size) for shape in shapes]
         self.padded = any(shape != tuple(self.size) for shape in shapes)
+        self.levels = torch.tensor([level_index(case.level) for case in self.data])
 
         def load(index: int) -> None:
             where = self.data[index].image
@@ -80,9 +83,15 @@ class VolumeDataset(Dataset[dict[str, Tensor]]):
         return {key: value[0] for key, value in self.batch([index]).items()}
 
     def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-        """Return on ``device`` ``image`` (B, 1, H, W, D) float32 and, if any volume is padded, ``valid`` likewise."""
+        """Return on ``device`` ``image`` (B, 1, H, W, D) float32; ``valid`` likewise, if any volume is padded; and
+        ``level`` (B,) int64, 0 where unknown, if any is known."""
         images = self.images[list(indices)].to(device, non_blocking=True).float()
-        return {"image": images, "valid": self._valid(indices, images)} if self.padded else {"image": images}
+        batch = {"image": images}
+        if self.padded:
+            batch["valid"] = self._valid(indices, images)
+        if self.levels.any():
+            batch["level"] = self.levels[list(indices)].to(device, non_blocking=True)
+        return batch
 
     def _valid(self, indices: Sequence[int], like: Tensor) -> Tensor:
         """Return 1 where a volume is and 0 in its padding: the product of one such line an axis."""
@@ -146,9 +155,9 @@ class InMemory(Protocol):
 class BatchLoader:
     """Batches of a data set held in memory, on a device, augmented there; no worker processes.
 
-    In training (``augmentation`` or ``shuffle`` given) every epoch is a new permutation and a last batch that is
-    not full is left out, so that shapes never change; otherwise order is kept and every volume comes once. Its
-    state (one generator, the same on every rank) is part of a resume checkpoint.
+    In training (``shuffle``) every epoch is a new permutation with new draws, and a last batch that is not full is
+    left out, so that shapes never change; otherwise order is kept, every volume comes once and every epoch draws the
+    same. Its state (one generator, the same on every rank) is part of a resume checkpoint.
 
     Args:
         dataset: the volumes.
@@ -156,7 +165,9 @@ class BatchLoader:
         device: where batches are put and augmented.
         shuffle: draw a new permutation each epoch.
         augmentation: what to draw for each sample, or None.
-        seed: of the permutations and augmentations.
+        corruption: what a network is to undo, or None. Batches then hold ``corrupted``, the augmented image spoilt, and
+            ``anomaly`` (B, 1, *spatial), 1 where it was.
+        seed: of the permutations, augmentations and corruptions.
         rank, world_size: this process's share when several train together.
     """
 
@@ -167,6 +178,7 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         shuffle: bool = False,
         augmentation: AugmentConfig | None = None,
+        corruption: Corruption | None = None,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -179,6 +191,8 @@ class BatchLoader:
         self.device = usable(device)
         self.shuffle = shuffle
         self.augmentation = augmentation
+        self.corruption = corruption
+        self.seed = seed
         self.rank = rank
         self.world_size = world_size
         self._share = share
@@ -191,18 +205,27 @@ class BatchLoader:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         count = len(self.dataset)
         order = torch.randperm(count, generator=self._epochs) if self.shuffle else torch.arange(count)
-        self._draws.manual_seed(int(torch.randint(2**48, (), generator=self._epochs)) + self.rank)
+        drawn = int(torch.randint(2**48, (), generator=self._epochs)) if self.shuffle else self.seed
+        self._draws.manual_seed(drawn + self.rank)
         mine = order[self.rank :: self.world_size].tolist()
         for step in range(len(self)):
             yield self._batch(mine[step * self.batch_size : (step + 1) * self.batch_size])
 
     def _batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         batch = self.dataset.batch(indices, self.device)
-        return batch if self.augmentation is None else self._augmented(batch, self.augmentation)
+        if self.augmentation is not None:
+            batch = self._augmented(batch, self.augmentation)
+        return batch if self.corruption is None else {**batch, **self._corrupted(batch, self.corruption)}
+
+    def _corrupted(self, batch: Mapping[str, Tensor], corruption: Corruption) -> dict[str, Tensor]:
+        image, truth = corrupt(batch["image"], corruption, self._draws)
+        if "valid" in batch:
+            image, truth = image * batch["valid"], truth * batch["valid"]
+        return {"corrupted": image, "anomaly": truth}
 
     def _augmented(self, batch: Mapping[str, Tensor], config: AugmentConfig) -> dict[str, Tensor]:
         params = draw(config, len(batch["image"]), self._draws)
-        out = {"image": apply(batch["image"], params)}
+        out = {**batch, "image": apply(batch["image"], params)}
         if "valid" in batch:
             out["valid"] = (resample(batch["valid"], params) > 0.5).float()
             out["image"] = out["image"] * out["valid"]

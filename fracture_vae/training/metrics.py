@@ -10,6 +10,8 @@ from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
 from monai.utils.enums import CommonKeys
 from torch import Tensor
 
+from fracture_vae.errors import InputError, nearest
+
 KEY_TERM = "recon"
 
 
@@ -52,7 +54,13 @@ def _terms_and_size(output: dict[str, Any]) -> tuple[Any, int]:
 
 
 def mean_terms(terms: Sequence[str], device: torch.device | str = "cpu", key: str = KEY_TERM) -> dict[str, MeanTerm]:
-    """Return one :class:`MeanTerm` for each term but the key metric's, called ``<term>_loss``."""
+    """Return one :class:`MeanTerm` for each term but the key metric's, called ``<term>_loss``.
+
+    Raises:
+        InputError: when ``key`` is none of the terms.
+    """
+    if key not in terms:
+        raise InputError(f"key_term '{key}' is not one of {', '.join(terms)}{nearest(key, terms)}")
     return {f"{term}_loss": MeanTerm(term, device) for term in terms if term != key}
 
 

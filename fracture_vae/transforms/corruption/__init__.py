@@ -1,0 +1,33 @@
+"""What healthy images are spoilt with on purpose, so that a network learns to undo it: draw, apply, and say where."""
+
+from fracture_vae.transforms.corruption.base import (
+    CHANGED,
+    Corrupted,
+    Corruption,
+    build_corruption,
+    corrupt,
+    from_options,
+    rows,
+)
+from fracture_vae.transforms.corruption.deformation import Deformation
+from fracture_vae.transforms.corruption.foreign import ForeignPatch
+from fracture_vae.transforms.corruption.intensity import Intensity
+from fracture_vae.transforms.corruption.masking import MaskedBlocks
+from fracture_vae.transforms.corruption.mixture import Mixture
+from fracture_vae.transforms.corruption.noise import CoarseNoise
+
+__all__ = [
+    "CHANGED",
+    "CoarseNoise",
+    "Corrupted",
+    "Corruption",
+    "Deformation",
+    "ForeignPatch",
+    "Intensity",
+    "MaskedBlocks",
+    "Mixture",
+    "build_corruption",
+    "corrupt",
+    "from_options",
+    "rows",
+]

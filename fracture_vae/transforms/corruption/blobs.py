@@ -1,0 +1,133 @@
+"""Where something may grow, and what outline it has: bumpy, turned ellipsoids with soft edges, centred in tissue."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fracture_vae.transforms.corruption.box import Box, box_around, spatial
+from fracture_vae.transforms.corruption.spline import field
+
+CANDIDATES = 32
+"""Places tried before an image is searched for tissue."""
+SMALLEST = 1.5
+"""Shortest semi-axis in voxels."""
+BUMPS = 7
+"""Coefficients of the outline's roughness along an axis."""
+BUMP = 0.6
+"""Their distance, in longest semi-axes."""
+ROUGHNESS = 0.15
+"""Standard deviation of the outline, in semi-axes; it is cut at two of them."""
+UNEVENNESS = 0.25
+"""Standard deviation of the strength inside."""
+REACH = 1 + 2 * ROUGHNESS
+_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+
+
+class Blobs(NamedTuple):
+    """One blob an image."""
+
+    centre: Tensor
+    """(B, D), in voxels."""
+    radii: Tensor
+    """(B, D), semi-axes in voxels."""
+    turn: Tensor
+    """(B, D, D), orthonormal; its columns are the directions of the semi-axes."""
+    edge: Tensor
+    """(B,): the width of the soft edge, as a share of the semi-axes."""
+    bumps: Tensor
+    """(B, 2, BUMPS, …): spline coefficients of the outline's roughness, and of the strength's unevenness inside."""
+
+
+def draw_blobs(images: Tensor, size: tuple[float, float], generator: torch.Generator) -> Blobs:
+    """Draw a blob for each of (B, C, *spatial) ``images``.
+
+    Its longest diameter is drawn log-uniformly from ``size``, as a share of the shortest axis; the others are 0.6
+    to 1 of it.
+    """
+    batch, dims = len(images), images.dim() - 2
+    low, high = (torch.tensor(share * min(images.shape[2:])).log() for share in size)
+    longest = torch.empty(batch, 1).uniform_(generator=generator).mul(high - low).add(low).exp() / 2
+    aspect = torch.rand(batch, dims, generator=generator) * 0.4 + 0.6
+    radii = (longest * aspect / aspect.amax(1, keepdim=True)).clamp(min=SMALLEST)
+    edge = torch.rand(batch, generator=generator) * 0.4 + 0.3
+    return Blobs(
+        centre=tissue_places(images, generator),
+        radii=radii,
+        turn=torch.linalg.qr(torch.randn(batch, dims, dims, generator=generator)).Q,
+        edge=torch.maximum(edge, SMALLEST / radii.amax(1)).clamp(max=1),
+        bumps=torch.randn(batch, 2, *[BUMPS] * dims, generator=generator),
+    )
+
+
+def tissue_places(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return for each image a place (B, D) in voxels where it is positive, or any where it is nowhere."""
+    batch, size = len(images), torch.tensor(images.shape[2:])
+    drawn = torch.rand(batch, CANDIDATES, len(size), generator=generator)
+    places = (drawn * size).long()
+    where: list[Tensor | slice] = [torch.arange(batch)[:, None], slice(None), *places.unbind(-1)]
+    values = images[tuple(where)].amax(-1).cpu()
+    found, first = (values > 0).max(1)
+    chosen = places[torch.arange(batch), first].float()
+    for sample in found.logical_not().nonzero().flatten().tolist():
+        tissue = (images[sample].amax(0) > 0).nonzero()
+        if len(tissue):
+            chosen[sample] = tissue[int(drawn[sample, 0, 0] * len(tissue))].float().cpu()
+    return chosen
+
+
+def box_of(blobs: Blobs, size: torch.Size) -> Box:
+    """Return the box that holds all of each blob, in images of ``size``; on the CPU, as its shape is needed there."""
+    half = (blobs.turn * blobs.radii[:, None]).norm(dim=-1) * REACH
+    return box_around(blobs.centre, half, size)
+
+
+def depth(blobs: Blobs, box: Box) -> Tensor:
+    """Return (B, 1, *box): 1 in the ellipsoid's centre, 0 at its surface, negative outside."""
+    shape = (blobs.turn / blobs.radii[:, None]) @ (blobs.turn / blobs.radii[:, None]).mT
+    lines = box.offsets(blobs.centre)
+    dims = len(lines)
+    square: Tensor | float = 0.0
+    for i in range(dims):
+        for j in range(i, dims):
+            along, across = spatial(lines[i], i, dims), spatial(lines[j], j, dims)
+            factor = shape[:, i, j].reshape(-1, *[1] * dims) * (1 if i == j else 2)
+            square = square + factor * along * across
+    return 1 - torch.as_tensor(square).clamp(min=0).sqrt()[:, None]
+
+
+def weights(blobs: Blobs, box: Box) -> tuple[Tensor, Tensor]:
+    """Return two maps (B, 1, *box): 1 deep inside a blob and 0 outside it; and the strength inside, 1 on average."""
+    spacing = blobs.radii.amax(1)[:, None] * BUMP
+    positions = [line / spacing + (BUMPS - 1) / 2 for line in box.offsets(blobs.centre)]
+    rough, uneven = field(blobs.bumps, positions).clamp(-2, 2).split(1, dim=1)
+    level = depth(blobs, box) + ROUGHNESS * rough
+    edge = blobs.edge.reshape(-1, *[1] * (level.dim() - 1))
+    return smooth_step(level / edge), 1 + UNEVENNESS * uneven
+
+
+def smooth_step(level: Tensor) -> Tensor:
+    """Return 0 below 0, 1 above 1, and 3t² - 2t³ between."""
+    level = level.clamp(0, 1)
+    return level * level * (3 - 2 * level)
+
+
+def tissue(region: Tensor) -> Tensor:
+    """Return (B, 1, *spatial): 1 among positive voxels, towards 0 where a voxel's surroundings are empty."""
+    dims = region.dim() - 2
+    positive = (region.amax(1, keepdim=True) > 0).to(region.dtype)
+    share: Tensor = _POOL[dims](positive, 5, stride=1, padding=2, count_include_pad=False)
+    return (2 * share).clamp(max=1)
+
+
+def to_device(blobs: Blobs, box: Box, device: torch.device) -> tuple[Blobs, Box]:
+    """Return both on ``device``."""
+    return Blobs(*(value.to(device) for value in blobs)), box._replace(start=box.start.to(device))
+
+
+def draw_signed(magnitude: tuple[float, float], batch: int, generator: torch.Generator) -> Tensor:
+    """Draw (batch,) magnitudes uniformly, with either sign."""
+    low, high = magnitude
+    size = torch.rand(batch, generator=generator) * (high - low) + low
+    return torch.where(torch.rand(batch, generator=generator) < 0.5, -size, size)
