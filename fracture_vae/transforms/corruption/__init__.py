@@ -11,10 +11,12 @@ from fracture_vae.transforms.corruption.base import (
 )
 from fracture_vae.transforms.corruption.deformation import Deformation
 from fracture_vae.transforms.corruption.foreign import ForeignPatch
+from fracture_vae.transforms.corruption.growth import Growth
 from fracture_vae.transforms.corruption.intensity import Intensity
 from fracture_vae.transforms.corruption.masking import MaskedBlocks
 from fracture_vae.transforms.corruption.mixture import Mixture
 from fracture_vae.transforms.corruption.noise import CoarseNoise
+from fracture_vae.transforms.corruption.two_valued import TwoValued
 
 __all__ = [
     "CHANGED",
@@ -23,9 +25,11 @@ __all__ = [
     "Corruption",
     "Deformation",
     "ForeignPatch",
+    "Growth",
     "Intensity",
     "MaskedBlocks",
     "Mixture",
+    "TwoValued",
     "build_corruption",
     "corrupt",
     "from_options",
