@@ -49,7 +49,7 @@ class Discriminative(nn.Module):
         self.segmentation = SegmentationLoss(loss)
         self.weight = weight
         self.term_names = (*reconstruction.term_names, TERM)
-        self._terms = namedtuple("DiscriminativeTerms", self.term_names)  # type: ignore[misc]  # noqa: PYI024
+        self._terms = namedtuple("DiscriminativeTerms", self.term_names)  # type: ignore[misc]
 
     def forward(self, batch: Mapping[str, Tensor]) -> Any:
         """Return the terms for a batch as the reconstruction takes it, with ``anomaly``."""
@@ -64,7 +64,12 @@ class Discriminative(nn.Module):
     @staticmethod
     def example() -> tuple["Discriminative", dict[str, Tensor]]:
         """Return a small objective and a batch for the contract test."""
-        vqvae = {"name": "vqvae", "spatial_dims": 2, "channels": [4, 8], "quantizer_options": {"num_codes": 8, "dim": 8}}
+        vqvae = {
+            "name": "vqvae",
+            "spatial_dims": 2,
+            "channels": [4, 8],
+            "quantizer_options": {"num_codes": 8, "dim": 8},
+        }
         network = Detector.from_options(vqvae, {"spatial_dims": 2, "channels": [4, 8]})
         image, anomaly = torch.rand(2, 1, 16, 16), torch.zeros(2, 1, 16, 16)
         anomaly[..., 4:9, 5:12] = 1

@@ -46,9 +46,7 @@ class Fidelity(nn.Module):
     def forward(self, reconstruction: Tensor, image: Tensor, valid: Tensor | None) -> Deviation:
         """Compare (B, C, \\*spatial) twice; ``valid`` (same shape) is 1 inside the image and 0 in its padding."""
         reconstruction, image = reconstruction.float(), image.float()
-        return Deviation(
-            *self._distance(reconstruction, image, valid), self._structure(reconstruction, image, valid)
-        )
+        return Deviation(*self._distance(reconstruction, image, valid), self._structure(reconstruction, image, valid))
 
     def _distance(self, reconstruction: Tensor, image: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return mean and sum over an image's (valid) values, each a mean over the images."""

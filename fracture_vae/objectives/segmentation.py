@@ -26,9 +26,7 @@ class SegmentationLoss(nn.Module):
     def __init__(self, loss: str = "dice_focal") -> None:
         super().__init__()
         if loss not in LOSSES:
-            raise InputError(
-                f"segmentation loss '{loss}' is not one of {', '.join(LOSSES)}{nearest(loss, LOSSES)}"
-            )
+            raise InputError(f"segmentation loss '{loss}' is not one of {', '.join(LOSSES)}{nearest(loss, LOSSES)}")
         self.loss = loss
         self._focal = FocalLoss(gamma=2, reduction="none") if "focal" in loss else None
         self._dice = DiceLoss(smooth_nr=1, smooth_dr=1) if "dice" in loss else None

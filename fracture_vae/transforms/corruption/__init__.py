@@ -9,6 +9,7 @@ from fracture_vae.transforms.corruption.base import (
     from_options,
     rows,
 )
+from fracture_vae.transforms.corruption.collapse import Collapse
 from fracture_vae.transforms.corruption.deformation import Deformation
 from fracture_vae.transforms.corruption.foreign import ForeignPatch
 from fracture_vae.transforms.corruption.growth import Growth
@@ -16,11 +17,14 @@ from fracture_vae.transforms.corruption.intensity import Intensity
 from fracture_vae.transforms.corruption.masking import MaskedBlocks
 from fracture_vae.transforms.corruption.mixture import Mixture
 from fracture_vae.transforms.corruption.noise import CoarseNoise
+from fracture_vae.transforms.corruption.poisson import PoissonPatch
+from fracture_vae.transforms.corruption.texture import Texture
 from fracture_vae.transforms.corruption.two_valued import TwoValued
 
 __all__ = [
     "CHANGED",
     "CoarseNoise",
+    "Collapse",
     "Corrupted",
     "Corruption",
     "Deformation",
@@ -29,6 +33,8 @@ __all__ = [
     "Intensity",
     "MaskedBlocks",
     "Mixture",
+    "PoissonPatch",
+    "Texture",
     "TwoValued",
     "build_corruption",
     "corrupt",

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fracture_vae.transforms.corruption.box import Box, box_around, spatial
+from fracture_vae.transforms.corruption.box import Box, box_around, shape_for, spatial
 from fracture_vae.transforms.corruption.spline import field
 
 CANDIDATES = 32
@@ -22,6 +22,8 @@ ROUGHNESS = 0.15
 UNEVENNESS = 0.25
 """Standard deviation of the strength inside."""
 REACH = 1 + 2 * ROUGHNESS
+MARGIN = 2
+"""Voxels of a box around its blob, so that neighbourhoods of 5 are whole."""
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
@@ -43,12 +45,12 @@ class Blobs(NamedTuple):
 def draw_blobs(images: Tensor, size: tuple[float, float], generator: torch.Generator) -> Blobs:
     """Draw a blob for each of (B, C, *spatial) ``images``.
 
-    Its longest diameter is drawn log-uniformly from ``size``, as a share of the shortest axis; the others are 0.6
-    to 1 of it.
+    Its longest diameter is drawn uniformly from ``size``, as a share of the shortest axis; the others are 0.6 to 1
+    of it.
     """
     batch, dims = len(images), images.dim() - 2
-    low, high = (torch.tensor(share * min(images.shape[2:])).log() for share in size)
-    longest = torch.empty(batch, 1).uniform_(generator=generator).mul(high - low).add(low).exp() / 2
+    low, high = (share * min(images.shape[2:]) / 2 for share in size)
+    longest = torch.rand(batch, 1, generator=generator) * (high - low) + low
     aspect = torch.rand(batch, dims, generator=generator) * 0.4 + 0.6
     radii = (longest * aspect / aspect.amax(1, keepdim=True)).clamp(min=SMALLEST)
     edge = torch.rand(batch, generator=generator) * 0.4 + 0.3
@@ -77,10 +79,10 @@ def tissue_places(images: Tensor, generator: torch.Generator) -> Tensor:
     return chosen
 
 
-def box_of(blobs: Blobs, size: torch.Size) -> Box:
-    """Return the box that holds all of each blob, in images of ``size``; on the CPU, as its shape is needed there."""
-    half = (blobs.turn * blobs.radii[:, None]).norm(dim=-1) * REACH
-    return box_around(blobs.centre, half, size)
+def box_of(blobs: Blobs, size: torch.Size, shape: tuple[int, ...] | None = None) -> Box:
+    """Return the box that holds all of each blob in images of ``size``, on the CPU; or the one of ``shape``."""
+    half = (blobs.turn * blobs.radii[:, None]).norm(dim=-1) * REACH + MARGIN
+    return box_around(blobs.centre, shape or shape_for(half, size), size)
 
 
 def depth(blobs: Blobs, box: Box) -> Tensor:

@@ -22,16 +22,20 @@ class Box(NamedTuple):
         ]
 
 
-def box_around(centre: Tensor, half: Tensor, size: torch.Size) -> Box:
-    """Return the box that reaches ``half`` (B, D) voxels from ``centre`` (B, D), or the batch's largest ``half``.
+def box_around(centre: Tensor, shape: tuple[int, ...], size: torch.Size) -> Box:
+    """Return the box of ``shape`` around ``centre`` (B, D) in voxels, moved into an image of ``size``."""
+    sizes, extent = (torch.tensor(value, device=centre.device) for value in (size, shape))
+    start = (centre.round().long() - extent // 2).clamp(min=0)
+    return Box(torch.minimum(start, sizes - extent), shape)
 
-    It is moved into an image of ``size``, and cut to it.
+
+def shape_for(half: Tensor, size: torch.Size) -> tuple[int, ...]:
+    """Return the shape of the least box that reaches the batch's largest ``half`` (B, D) voxels from its middle.
+
+    It is cut to an image of ``size``.
     """
-    sizes = torch.tensor(size, device=centre.device)
-    reach = half.amax(0).ceil().long()
-    shape = torch.minimum(2 * reach + 1, sizes)
-    start = (centre.round().long() - reach).clamp(min=0)
-    return Box(torch.minimum(start, sizes - shape), tuple(shape.tolist()))
+    reach = half.amax(0).ceil().long().tolist()
+    return tuple(min(2 * one + 1, most) for one, most in zip(reach, size, strict=True))
 
 
 def cut(images: Tensor, box: Box) -> Tensor:

@@ -80,7 +80,7 @@ class ForeignPatch(Patch):
 
     def apply(self, images: Tensor, params: PatchParams) -> Corrupted:
         """Interpolate between image and patch inside the blob."""
-        place = inside(images, params.blobs)
+        place = inside(images, params.blobs, tuple(params.patch.shape[2:]))
         share = params.share.to(images.device).reshape(-1, *[1] * (images.dim() - 1))
         mixed = torch.lerp(place.region, params.patch.to(images.device), share * place.weight)
         return changed_in(images, place, mixed)

@@ -22,9 +22,9 @@ class Place(NamedTuple):
     """(B, 1, *box), 1 on average: how the strength varies inside."""
 
 
-def inside(images: Tensor, blobs: Blobs) -> Place:
-    """Return the place of each image's blob, on the images' device."""
-    blobs, box = to_device(blobs, box_of(blobs, images.shape[2:]), images.device)
+def inside(images: Tensor, blobs: Blobs, shape: tuple[int, ...] | None = None) -> Place:
+    """Return the place of each image's blob, on the images' device; the box is of ``shape``, if that is given."""
+    blobs, box = to_device(blobs, box_of(blobs, images.shape[2:], shape), images.device)
     region = cut(images, box)
     weight, uneven = weights(blobs, box)
     return Place(box, region, weight * tissue(region), uneven)
