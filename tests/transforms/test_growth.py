@@ -43,3 +43,10 @@ def test_two_valued_needs_a_part() -> None:
         build_corruption("two_valued", part="growth")
     with pytest.raises(InputError, match="corruption Growth: size"):
         build_corruption("two_valued", part={"name": "growth", "size": [2, 1]})
+
+
+def test_softened_edges_are_no_change(vessels: Tensor) -> None:
+    soft = vessels * 0.8 + 0.1
+    made = corrupt(soft, TwoValued({"name": "mixture", "clean": 1.0, "parts": [{"name": "growth"}]}), torch.Generator())
+    assert torch.equal(made.image, vessels)
+    assert not made.truth.any()

@@ -25,7 +25,7 @@ class GrowthParams(NamedTuple):
 @CORRUPTIONS.add_def("growth", "a lump fused to tissue and as bright as it, which also fills what is empty around")
 @dataclass(frozen=True)
 class Growth:
-    """Raises a smooth random blob around a place in tissue to the brightness there, as an aneurysm bulges from a vessel.
+    """Raises a smooth random blob around a place in tissue to the brightness there, as an aneurysm does.
 
     Unlike other blobs it does not stop where the image is empty.
 

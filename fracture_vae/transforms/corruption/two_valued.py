@@ -18,6 +18,9 @@ from fracture_vae.transforms.corruption.base import Corrupted, Corruption, build
 class TwoValued:
     """Rounds what another corruption makes to 0 or 1: soft edges would tell a network what was changed.
 
+    What was changed is told from the image that is rounded as well, so that edges which an augmentation has softened
+    do not count.
+
     Args:
         part: the other corruption's name and options.
 
@@ -52,5 +55,9 @@ class TwoValued:
 
     def apply(self, images: Tensor, params: Any) -> Corrupted:
         """Apply the part and round."""
-        image = (self._corruption.apply(images, params).image > 0.5).to(images.dtype)
-        return Corrupted(image, changed(images, image, torch.ones_like(images[:, :1])))
+        image = _rounded(self._corruption.apply(images, params).image)
+        return Corrupted(image, changed(_rounded(images), image, torch.ones_like(images[:, :1])))
+
+
+def _rounded(images: Tensor) -> Tensor:
+    return (images > 0.5).to(images.dtype)
