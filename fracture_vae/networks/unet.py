@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import gcd
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from fracture_vae.networks.quantizers.base import being_exported
 from fracture_vae.registry import NETWORKS
 
 _FOLD = 2
-_NORMS = ("batch", "instance")
+_NORMS = ("batch", "instance", "group")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class UNetConfig:
     channels: tuple[int, ...] = (16, 32, 64)
     """Channels at half, a quarter, … of the image's resolution; the last two at the same."""
     norm: str = "batch"
-    """batch or instance."""
+    """batch, instance or group (of at most 8 groups)."""
 
     def __post_init__(self) -> None:
         if isinstance(self.channels, list):
@@ -57,6 +58,11 @@ class FoldedUNet(nn.Module):
         super().__init__()
         self.config = config
         folded = _FOLD**config.spatial_dims
+        norms = {
+            "batch": "batch",
+            "instance": ("instance", {"affine": True}),
+            "group": ("group", {"num_groups": gcd(8, *config.channels)}),
+        }
         self.net = MonaiUNet(
             config.spatial_dims,
             in_channels * folded,
@@ -64,7 +70,7 @@ class FoldedUNet(nn.Module):
             channels=config.channels,
             strides=(1, *[2] * (len(config.channels) - 2)),
             act="leakyrelu",
-            norm=("instance", {"affine": True}) if config.norm == "instance" else config.norm,
+            norm=norms[config.norm],
         )
 
     def forward(self, x: Tensor) -> Tensor:

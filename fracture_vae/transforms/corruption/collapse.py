@@ -178,7 +178,7 @@ def _plan(params: CollapseParams, box: Box) -> tuple[Tensor, Tensor]:
 
 
 def _read(region: Tensor, source: Tensor) -> Tensor:
-    """Return (B, C, X, Y, Z) ``region`` read at the places ``source`` (B, 1, X, Y, Z) along z, linearly interpolated."""
+    """Return ``region`` (B, C, X, Y, Z) read at the places ``source`` (B, 1, X, Y, Z) along z, linearly."""
     source = source.clamp(0, region.shape[4] - 1).expand_as(region)
     below = source.floor().clamp(max=region.shape[4] - 2)
     index = below.long()
