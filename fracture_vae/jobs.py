@@ -2,19 +2,23 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fracture_vae import bundle as bundles
-from fracture_vae.cohort.manifest import read_cohort
+from fracture_vae.cohort.manifest import pseudonym, read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure, nearest
 from fracture_vae.files import read_json
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
+from fracture_vae.maps.scores import compose
 from fracture_vae.training.checkpoints import FOLDER, LAST
+from fracture_vae.training.fitting import BASELINES, fit_baseline
 from fracture_vae.training.run_folder import META_FILE, RESOLVED_CONFIG, discard_empty, new_run
+from fracture_vae.transforms import Preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +61,49 @@ def train_bundle(bundle: Path, fold: str | None, overlays: Sequence[Path], overr
         bundles.run(configs, "training", {**overrides, "fold": int(fold or "1")})
     else:
         raise InputError(f"fold '{fold}': give a number, or all")
+
+
+def fit_baselines(name: str, cohort: Path, fold: str, project: Path, settings: Mapping[str, Any]) -> Path:
+    """Fit the baseline ``name`` to one fold of a cohort, or to ``all`` in one run folder, and return the run folder.
+
+    It is what training gives: `infer_cases` runs it, with the configs of the bundle vq3d.
+
+    Args:
+        name: of ``training.fitting.BASELINES``.
+        cohort: path of a cohort.csv.
+        fold: the fold that is left out, or ``all`` in turn.
+        project: where run folders go, below the group ``baselines``.
+        settings: ``intensity``, ``hu_window`` and ``percentiles`` as in train.json, ``score`` likewise, and options of
+            the baseline's network.
+
+    Raises:
+        InputError: for anything wrong with what was given.
+    """
+    if name not in BASELINES:
+        raise InputError(f"no baseline is called '{name}'{nearest(name, BASELINES)} Known: {', '.join(BASELINES)}")
+    baseline = BASELINES[name]
+    known = ("intensity", "hu_window", "percentiles", "score", *baseline.options)
+    for key in settings:
+        if key not in known:
+            raise InputError(f"--set {key}: {name} has no such setting{nearest(key, known)}; it has {', '.join(known)}")
+    options = {**baseline.options, **{key: settings[key] for key in baseline.options if key in settings}}
+    composition = compose(settings.get("score", baseline.score)).plain()
+    preprocessing = Preprocessing(
+        **{key: settings[key] for key in ("intensity", "hu_window", "percentiles") if key in settings}
+    )
+    table = open_cohort(cohort)
+    if fold != "all" and not fold.isdigit():
+        raise InputError(f"fold '{fold}': give a number, or all")
+    folds = _folds(cohort) if fold == "all" else (int(fold),)
+    run = Path(new_run(project, "baselines", name if fold == "all" else f"{name}-fold{fold}"))
+    try:
+        for number in folds:
+            place = run / f"fold_{number}" if fold == "all" else run
+            own = replace(baseline, options=options)
+            fit_baseline(place, BUNDLES / "vq3d", own, composition, table, number, preprocessing)
+    finally:
+        discard_empty(run)
+    return run
 
 
 def resume_run(run: Path, overrides: Mapping[str, Any]) -> None:
@@ -102,7 +149,7 @@ def _plain(value: str, otherwise: str) -> str:
     return otherwise if value.startswith("$") else value
 
 
-def _folds(cohort: str | None) -> tuple[int, ...]:
+def _folds(cohort: str | Path | None) -> tuple[int, ...]:
     """Return the folds of a cohort all of which can train."""
     table = open_cohort(cohort)
     for fold in table.folds:
@@ -110,13 +157,23 @@ def _folds(cohort: str | None) -> tuple[int, ...]:
     return table.folds
 
 
+class _Inference(NamedTuple):
+    """A model, the config that runs it with which overrides, and the entries of its datalist."""
+
+    model: ModelFile
+    config: Path
+    overrides: dict[str, Any]
+    items: list[dict[str, Any]]
+
+
 def infer_cases(
     model: Path, output: Path, settings: Mapping[str, Any], *, in_source: bool = False, bundle: Path | None = None
 ) -> None:
     """Write the maps of ``model`` (a run folder, a checkpoint or a bundle) to ``output``.
 
-    A run of all folds gives each case of its cohort to the model that did not see its patient. Network and
-    preprocessing are the checkpoint's own, unless ``settings`` (ids of inference.json) say otherwise.
+    A run of all folds gives each case of its cohort to the model that did not see its patient, and cases that none of
+    its models has seen to all of them: their maps are means. Network and preprocessing are the checkpoint's own, unless
+    ``settings`` (ids of inference.json) say otherwise.
 
     Raises:
         InputError: for anything wrong with what was given.
@@ -124,15 +181,13 @@ def infer_cases(
     """
     if "output_dir" in settings:
         raise InputError("--set output_dir: the folder is given by --output")
-    jobs: list[tuple[Path, dict[str, Any]]] = []
-    items: list[dict[str, Any]] = []
+    planned = []
     for found in find_models(model):
         config = _config(bundle or find_bundle(found, BUNDLES), "inference.json")
         overrides = {"checkpoint": str(found.path), "output_dir": str(output), **_as_trained(found), **settings}
-        own = _items({**bundles.load([config]), **overrides}, found)
-        _refuse_second_model(items, own, found)
-        items += own
-        jobs.append((config, overrides))
+        planned.append(_Inference(found, config, overrides, _items({**bundles.load([config]), **overrides}, found)))
+    jobs = _joined(planned)
+    items = [item for job in jobs for item in job.items]
     if len(jobs) > 1 and settings.get("cohort"):
         _warn_of_missing_folds(settings["cohort"], items)
     for item in items:
@@ -141,9 +196,9 @@ def infer_cases(
     if in_source:
         require_sources(items)
     failed: dict[str, str] = {}
-    for config, overrides in jobs:
+    for job in jobs:
         try:
-            bundles.run([config], "run", overrides)
+            bundles.run([job.config], "run", job.overrides)
         except PartialFailure as failure:
             failed |= failure.failed
     written = len(items) - len(failed)
@@ -163,17 +218,34 @@ def _warn_of_missing_folds(cohort: str, items: Sequence[Mapping[str, Any]]) -> N
         )
 
 
-def _refuse_second_model(
-    items: Sequence[Mapping[str, Any]], more: Sequence[Mapping[str, Any]], model: ModelFile
-) -> None:
-    """Refuse a case that another fold's model runs over already: its maps would be overwritten."""
-    images = {item["image"] for item in items}
-    for item in more:
-        if item["image"] in images:
-            fold = model.path.parent.parent
-            raise InputError(
-                f"{item['image']}: a model of each fold would run over it; give one fold's, such as {fold}"
-            )
+def _joined(planned: Sequence[_Inference]) -> list[_Inference]:
+    """Return the inferences to run: one of an ensemble, where all models would run over the same cases.
+
+    Raises:
+        InputError: for a case of several models of which some have seen its patient, or that do not share all cases.
+    """
+    first, *others = planned
+    if others and all(other.items == first.items for other in others):
+        trained_on = {patient for job in planned for patient in job.model.about.trained_on}
+        for item in first.items:
+            if pseudonym(item.get("patient_id", "")) in trained_on:
+                raise _several(item, first)
+        logger.info("maps are means over the models of %d folds", len(planned))
+        return [first._replace(overrides={**first.overrides, "ensemble": [str(job.model.path) for job in others]})]
+    images: set[str] = set()
+    for job in planned:
+        for item in job.items:
+            if item["image"] in images:
+                raise _several(item, job)
+        images |= {item["image"] for item in job.items}
+    return list(planned)
+
+
+def _several(item: Mapping[str, Any], job: _Inference) -> InputError:
+    return InputError(
+        f"{item['image']}: a model of each fold would run over it, and some were trained on its patient; give one "
+        f"fold's, such as {job.model.path.parent.parent}"
+    )
 
 
 def _as_trained(model: ModelFile) -> dict[str, Any]:

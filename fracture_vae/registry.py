@@ -56,7 +56,7 @@ QUANTIZERS = Store(
 OBJECTIVES = Store(
     "objectives", "nn.Module holding a network; forward(batch) returns a NamedTuple of scalars, the first is total"
 )
-SCORES = Store("scores", "function (image, reconstruction) of shape (B, C, *spatial) to a map (B, 1, *spatial)")
+SCORES = Store("scores", "maps.scores.Score, a frozen dataclass; called with a Seen it returns a map (B, 1, *spatial)")
 SCHEDULES = Store("schedules", "factory that returns a function from epoch (0, 1, …) to a value")
 
 CORRUPTIONS = Store(

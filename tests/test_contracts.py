@@ -1,7 +1,10 @@
 """What every registered component must do, a third party's too: one group of tests a store."""
 
 import io
+import json
 import math
+from dataclasses import FrozenInstanceError, asdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from fracture_vae import registry
-from fracture_vae.networks import Quantized, Quantizer
+from fracture_vae.errors import InputError
+from fracture_vae.maps.scores import Score, Seen, build_score
+from fracture_vae.maps.views import Views
+from fracture_vae.networks import Fitted, Quantized, Quantizer
 
 registry.load_plugins()
 
@@ -17,6 +23,10 @@ registry.load_plugins()
 def registered(store: Any) -> Any:
     """Parametrise over the names in a store."""
     return pytest.mark.parametrize("name", list(store.names))
+
+
+TRAINED = [name for name in registry.NETWORKS.names if not issubclass(registry.NETWORKS[name], Fitted)]
+FITTED = [name for name in registry.NETWORKS.names if name not in TRAINED]
 
 
 def made(store: Any, name: str, seed: int = 0) -> Any:
@@ -45,8 +55,7 @@ def test_every_component_has_one_line_and_an_example(store: Any) -> None:
     for name, entry in store.components.items():
         assert entry.description, name
         assert "\n" not in entry.description, name
-        if store is not registry.SCORES:
-            assert callable(entry.value.example), name
+        assert callable(entry.value.example), name
 
 
 # networks
@@ -63,7 +72,7 @@ def test_network_returns_one_tensor_of_the_image_shape(name: str, training: bool
     assert out.isfinite().all()
 
 
-@registered(registry.NETWORKS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_network_gradients_reach_every_parameter(name: str) -> None:
     network = made(registry.NETWORKS, name).train()
     x = torch.rand(registry.NETWORKS[name].example_shape)
@@ -85,7 +94,7 @@ def test_network_state_round_trips_and_decides_the_output(name: str) -> None:
     assert torch.equal(network.eval()(x), other.eval()(x))
 
 
-@registered(registry.NETWORKS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_network_same_seed_same_run(name: str) -> None:
     def run() -> list[Tensor]:
         network = made(registry.NETWORKS, name).train()
@@ -98,6 +107,16 @@ def test_network_same_seed_same_run(name: str) -> None:
         return [value.clone() for value in network.state_dict().values()]
 
     assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_fitted_network_has_no_parameters_and_fits_the_same_twice(name: str) -> None:
+    network, other = made(registry.NETWORKS, name), made(registry.NETWORKS, name)
+    images = torch.rand(6, *registry.NETWORKS[name].example_shape[1:]).half()
+    for each in (network, other):
+        each.fit(images, torch.zeros(6, dtype=torch.int64))
+    assert not list(network.parameters())
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
 
 
 # quantizers
@@ -233,16 +252,66 @@ def test_objective_same_seed_same_run(name: str) -> None:
 # scores
 
 
-@registered(registry.SCORES)
-def test_score_is_a_finite_map_that_vanishes_for_a_perfect_reconstruction(name: str) -> None:
-    score = registry.SCORES[name]
+class Able(nn.Module):
+    """A network with all that a score may ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reconstructor = made(registry.NETWORKS, "vqvae").eval()
+        self.head = nn.Conv3d(1, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.detect(x).reconstruction
+
+    def detect(self, x: Tensor) -> Any:
+        reconstruction = self.reconstructor(x)
+        return SimpleNamespace(reconstruction=reconstruction, logits=self.head(x - reconstruction))
+
+
+def a_view() -> Seen:
+    """Two images, and their network where a score needs one."""
     torch.manual_seed(0)
-    image, reconstruction = torch.rand(2, 2, 1, 16, 16, 16)
-    result = score(image, reconstruction)
+    return Seen(torch.rand(2, 1, 16, 16, 16), Able())
+
+
+@registered(registry.SCORES)
+@torch.no_grad()
+def test_score_is_a_finite_map_of_each_image_by_itself(name: str) -> None:
+    score = made(registry.SCORES, name)
+    assert isinstance(score, Score)
+    seen = a_view()
+    image = seen.image.clone()
+    result = score(seen)
     assert result.shape == (2, 1, 16, 16, 16)
+    assert result.dtype == torch.float32
     assert result.isfinite().all()
     assert result.any()
-    assert not score(image, image.clone()).any()
+    assert torch.equal(seen.image, image)
+    torch.testing.assert_close(score(Seen(image[1:], seen.network)), result[1:], atol=1e-4, rtol=1e-4)
+
+
+@registered(registry.SCORES)
+@torch.no_grad()
+def test_score_says_what_it_needs_of_a_network_and_looks_at_the_pair_alone_where_it_says_nothing(name: str) -> None:
+    score, seen = made(registry.SCORES, name), a_view()
+    expected = score(seen)
+    if score.needs:
+        with pytest.raises(InputError, match="needs a network with"):
+            Views([nn.Identity()], [score])
+    else:
+        pair = Seen(seen.image, reconstruction=seen.reconstruction, valid=seen.valid)
+        assert torch.equal(score(pair), expected)
+
+
+@registered(registry.SCORES)
+def test_score_is_plain_options_that_build_it_again(name: str) -> None:
+    score = made(registry.SCORES, name)
+    options = json.loads(json.dumps(asdict(score)))
+    assert build_score(name, **options) == score
+    with pytest.raises(FrozenInstanceError):
+        score.anything = 1
+    with pytest.raises(InputError, match=f"score '{name}'"):
+        build_score(name, no_such_option=1)
 
 
 # schedules

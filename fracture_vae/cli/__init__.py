@@ -72,6 +72,7 @@ for command in (
     phantom.phantom,
     images.data,
     models.train,
+    models.baseline,
     models.infer,
     models.sheet,
     sweep.sweep,

@@ -1,4 +1,4 @@
-"""Commands that train models, map errors with them, and draw the maps: ``train``, ``infer`` and ``sheet``."""
+"""Commands that train or fit models, map errors with them, and draw the maps."""
 
 import json
 from collections.abc import Sequence
@@ -61,6 +61,26 @@ def train(
     else:
         added = (variant_config(bundle, variant),) if variant is not None else ()
         train_bundle(bundle, fold, (*added, *overlays), {**settings, **_parse(overrides)})
+
+
+@click.command()
+@click.argument("name", metavar="template|pca|intensity|volume")
+@click.option("--cohort", "cohort_path", type=FILE, required=True, help="A cohort.csv.")
+@click.option("--fold", default="1", show_default=True, metavar="K|all", help="The fold left out, or all in turn.")
+@click.option("--project-dir", type=FILE, required=True, help="Where the run folder goes.")
+@_set_option
+def baseline(name: str, cohort_path: Path, fold: str, project_dir: Path, overrides: tuple[str, ...]) -> None:
+    """Fit a baseline to a cohort's healthy volumes; its run folder goes wherever a trained one goes.
+
+    \b
+    template   the mean volume, of each vertebral level by itself
+    pca        principal components (--set components=32)
+    intensity  the brightest voxels
+    volume     how much tissue there is
+    """
+    from fracture_vae.jobs import fit_baselines
+
+    click.echo(fit_baselines(name, cohort_path, fold, project_dir, _parse(overrides)))
 
 
 @click.command()

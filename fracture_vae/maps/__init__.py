@@ -1,11 +1,22 @@
-"""From a model and a volume to maps: residuals, inference, and pasting crops back into their source."""
+"""From a model and a volume to maps: scores, inference, and pasting crops back into their source."""
 
 from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist
-from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Reconstructed, reconstruct_cases
+from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Viewed, view_cases
 from fracture_vae.maps.loading import CaseLoader
-from fracture_vae.maps.model import ModelFile, as_trained, describe, find_bundle, find_models, load_network
-from fracture_vae.maps.scores import case_score
+from fracture_vae.maps.maker import MapMaker
+from fracture_vae.maps.model import (
+    ModelFile,
+    as_composed,
+    as_trained,
+    describe,
+    find_bundle,
+    find_models,
+    load_network,
+    load_networks,
+)
+from fracture_vae.maps.scores import case_score, compose
 from fracture_vae.maps.table import read_scores
+from fracture_vae.maps.views import Views
 from fracture_vae.maps.writer import MapWriter
 
 __all__ = [
@@ -13,17 +24,22 @@ __all__ = [
     "CaseLoader",
     "CaseProgress",
     "LoadedCase",
+    "MapMaker",
     "MapWriter",
     "ModelFile",
     "PaddedInferer",
-    "Reconstructed",
+    "Viewed",
+    "Views",
+    "as_composed",
     "as_trained",
     "case_score",
+    "compose",
     "datalist",
     "describe",
     "find_bundle",
     "find_models",
     "load_network",
+    "load_networks",
     "read_scores",
-    "reconstruct_cases",
+    "view_cases",
 ]

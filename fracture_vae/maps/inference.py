@@ -1,4 +1,4 @@
-"""Cases through the network: padded, reconstructed, cut back."""
+"""Cases through the network: padded, looked at, cut back."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,20 +9,22 @@ import torch
 import torch.nn.functional as F
 from ignite.engine import Engine, Events
 from monai.inferers import Inferer
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
+from fracture_vae.cohort.levels import level_index
 from fracture_vae.errors import InputError
 from fracture_vae.maps.cases import LoadedCase
 from fracture_vae.transforms import multiple_of
 from fracture_vae.transforms.padding import centred
 
 
-class Reconstructed(NamedTuple):
-    """A case and its reconstruction, (1, 1, H, W, D) float32 on the CPU; None for a case that has an ``error``."""
+class Viewed(NamedTuple):
+    """A case and what the network's views show of it; None for a case that has an ``error``."""
 
     case: LoadedCase
-    reconstruction: Tensor | None
+    shown: Tensor | None
+    """(1, V + S, H, W, D) float32 on the CPU: V reconstructions and S maps of scores that need the network."""
 
 
 class PaddedInferer(Inferer):
@@ -39,7 +41,7 @@ class PaddedInferer(Inferer):
         self.multiple = multiple
         self.at_least = at_least
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Return ``network(inputs)`` for (B, C, *spatial) of any size."""
         shape = inputs.shape[2:]
         least = self.at_least or shape
@@ -47,11 +49,14 @@ class PaddedInferer(Inferer):
         place = centred(shape, target)
         pads = [(p.start, size - p.stop) for p, size in zip(place, target, strict=True)]
         padded = F.pad(inputs, [pad for pair in reversed(pads) for pad in pair])
-        return network(padded, *args, **kwargs)[(..., *place)]
+        inside: tuple[Any, ...] = (..., *place)
+        return network(padded, *args, **kwargs)[inside]
 
 
-def reconstruct_cases(engine: Any, cases: Sequence[LoadedCase]) -> list[Reconstructed]:
-    """Return the cases' reconstructions: one iteration of a MONAI evaluator, with its inferer and network.
+def view_cases(engine: Any, cases: Sequence[LoadedCase]) -> list[Viewed]:
+    """Return what the network shows of the cases: one iteration of a MONAI evaluator, with its inferer and network.
+
+    The network takes a dictionary, as :class:`~fracture_vae.maps.views.Views` does.
 
     On a GPU, cases of one size that follow each other are one batch. On a CPU each case goes by itself and the cores
     share the cases: stacked, they would not fit the caches, and cores that share one case wait for each other at
@@ -61,32 +66,43 @@ def reconstruct_cases(engine: Any, cases: Sequence[LoadedCase]) -> list[Reconstr
     network = engine.network.eval()
 
     @torch.no_grad()
-    def reconstruct(images: Tensor) -> Tensor:
+    def look(chosen: Sequence[LoadedCase]) -> Tensor:
+        images = torch.cat([torch.cat([case.image, case.valid], 1) for case in chosen])
+        level = torch.tensor([level_index(case.item.get("level", "")) for case in chosen], device=device)
         if device.type == "cuda":
             images = images.pin_memory()
-        return engine.inferer(images.to(device, non_blocking=True), network).float().cpu()
+
+        def seen(padded: Tensor) -> Tensor:
+            shown: Tensor = network({"image": padded[:, :1], "valid": padded[:, 1:], "level": level})
+            return shown
+
+        return engine.inferer(images.to(device, non_blocking=True), seen).float().cpu()
 
     readable = [case for case in cases if not case.error]
-    results = iter((on_cores if device.type == "cpu" else stacked)(reconstruct, readable))
-    return [Reconstructed(case, None) if case.error else next(results) for case in cases]
+    results = iter((on_cores if device.type == "cpu" else stacked)(look, readable))
+    return [Viewed(case, None) if case.error else next(results) for case in cases]
 
 
-def stacked(reconstruct: Callable[[Tensor], Tensor], cases: Sequence[LoadedCase]) -> list[Reconstructed]:
-    """Reconstruct cases in batches: those of one size that follow each other."""
+Look = Callable[[Sequence[LoadedCase]], Tensor]
+"""From cases of one size, N of them, to what is shown of them, (N, V + S, H, W, D)."""
+
+
+def stacked(look: Look, cases: Sequence[LoadedCase]) -> list[Viewed]:
+    """Look at cases in batches: those of one size that follow each other."""
     groups = [list(group) for _, group in groupby(cases, lambda case: case.image.shape)]
-    return [result for group in groups for result in _batch(reconstruct, group)]
+    return [result for group in groups for result in _batch(look, group)]
 
 
-def on_cores(reconstruct: Callable[[Tensor], Tensor], cases: Sequence[LoadedCase]) -> list[Reconstructed]:
-    """Reconstruct every case by itself, as many at once as there are cores, which they divide among them."""
+def on_cores(look: Look, cases: Sequence[LoadedCase]) -> list[Viewed]:
+    """Look at every case by itself, at as many at once as there are cores, which they divide among them."""
     cores = torch.get_num_threads()
     at_once = min(cores, len(cases))
     if at_once < 2:
-        return [result for case in cases for result in _batch(reconstruct, [case])]
+        return [result for case in cases for result in _batch(look, [case])]
 
-    def alone(case: LoadedCase) -> Reconstructed:
+    def alone(case: LoadedCase) -> Viewed:
         torch.set_num_threads(cores // at_once)
-        return _batch(reconstruct, [case])[0]
+        return _batch(look, [case])[0]
 
     with ThreadPoolExecutor(at_once, "network") as pool:
         done = list(pool.map(alone, cases))
@@ -94,16 +110,15 @@ def on_cores(reconstruct: Callable[[Tensor], Tensor], cases: Sequence[LoadedCase
     return done
 
 
-def _batch(reconstruct: Callable[[Tensor], Tensor], cases: Sequence[LoadedCase]) -> list[Reconstructed]:
-    """Reconstruct cases of one size together; if that fails each by itself, and name those that fail even so."""
+def _batch(look: Look, cases: Sequence[LoadedCase]) -> list[Viewed]:
+    """Look at cases of one size together; if that fails at each by itself, and name those that fail even so."""
     try:
-        images = cases[0].image if len(cases) == 1 else torch.cat([case.image for case in cases])
-        return [Reconstructed(*pair) for pair in zip(cases, reconstruct(images).split(1), strict=True)]
+        return [Viewed(*pair) for pair in zip(cases, look(cases).split(1), strict=True)]
     except (InputError, RuntimeError, MemoryError) as error:
         if len(cases) > 1:
-            return [result for case in cases for result in _batch(reconstruct, [case])]
+            return [result for case in cases for result in _batch(look, [case])]
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return [Reconstructed(cases[0]._replace(error=f"{cases[0].item['image']}: the network failed: {reason}"), None)]
+        return [Viewed(cases[0]._replace(error=f"{cases[0].item['image']}: the network failed: {reason}"), None)]
 
 
 class CaseProgress:

@@ -1,6 +1,8 @@
 """Finding a trained model and bringing it back."""
 
+import hashlib
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +12,7 @@ from torch import nn
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import sha256
+from fracture_vae.maps.scores import Composition, compose
 from fracture_vae.training.about import About, read_about
 from fracture_vae.training.checkpoints import best_checkpoint, load
 from fracture_vae.training.run_folder import BUNDLE_COPY, followed
@@ -102,8 +105,50 @@ def load_network(network: nn.Module, checkpoint: str | Path, device: torch.devic
     return network.to(device).eval()
 
 
-def describe(checkpoint: str | Path) -> dict[str, Any]:
+def load_networks(
+    network: nn.Module, checkpoint: str | Path, ensemble: Sequence[str | Path], device: torch.device | str
+) -> list[nn.Module]:
+    """Return ``network`` with the weights of ``checkpoint``, and copies of it with those of each of ``ensemble``.
+
+    Raises:
+        InputError: as `load_network`.
+    """
+    copies = [deepcopy(network) for _ in ensemble]
+    pairs = zip([network, *copies], [checkpoint, *ensemble], strict=True)
+    return [load_network(own, file, device) for own, file in pairs]
+
+
+def as_composed(checkpoint: str | Path, **over: Any) -> Composition:
+    """Return the composition of maps that ``checkpoint`` was trained for, with what is given (not None) in its place.
+
+    Args:
+        checkpoint: one that says nothing of it was trained for ``l1``.
+        over: ``score``, ``flips``, ``smoothing_mm``, ``body_mask``, ``positive_only``, ``top_fraction``; see
+            :func:`~fracture_vae.maps.scores.compose`.
+
+    Raises:
+        InputError: for a score or a value there is not.
+    """
+    return compose(read_about(load(checkpoint), str(checkpoint)).score, **over)
+
+
+def describe(checkpoint: str | Path, ensemble: Sequence[str | Path] = ()) -> dict[str, Any]:
     """Return what is written beside every map about the model: its file (links such as
-    ``latest``, which soon lead elsewhere, followed), hash and what it says of itself."""
+    ``latest``, which soon lead elsewhere, followed), hash and what it says of itself.
+
+    An ``ensemble`` of further checkpoints has no fold, was trained on the patients of all of them, and its hash is of
+    their hashes, which are listed.
+    """
     said = read_about(load(checkpoint), str(checkpoint))
-    return {"checkpoint": str(Path(checkpoint).resolve()), "sha256": sha256(checkpoint), **said.plain()}
+    alone = {"checkpoint": str(Path(checkpoint).resolve()), "sha256": sha256(checkpoint), **said.plain()}
+    if not ensemble:
+        return alone
+    members = [alone, *map(describe, ensemble)]
+    hashes = [member["sha256"] for member in members]
+    return {
+        **alone,
+        "fold": None,
+        "trained_on": sorted({patient for member in members for patient in member["trained_on"]}),
+        "sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        "ensemble": [{key: member[key] for key in ("checkpoint", "sha256", "fold")} for member in members],
+    }

@@ -18,9 +18,9 @@ from fracture_vae.cohort.nifti import description
 from fracture_vae.cohort.volumes import Stored, write_map
 from fracture_vae.errors import InputError, PartialFailure, nearest
 from fracture_vae.files import replacing, require_folder, sha256, write_text
-from fracture_vae.maps.inference import Reconstructed
+from fracture_vae.maps.inference import Viewed
 from fracture_vae.maps.loading import BATCH_VOXELS
-from fracture_vae.maps.scores import TOP_FRACTION, case_score, require_fraction
+from fracture_vae.maps.maker import MapMaker
 from fracture_vae.maps.table import SCORE_COLUMNS, SCORES_FILE, ScoreTable
 from fracture_vae.maps.threads import BoundedThreads
 from fracture_vae.training.run_folder import now, versions
@@ -37,42 +37,37 @@ _WAITING = 2 * BATCH_VOXELS  # cases that may wait to be written, in voxels
 class MapWriter:
     """Writes ``_error``, ``_signed``, ``_recon`` and ``_valid`` maps and a JSON sidecar per case, and scores.csv.
 
-    Attach it to an evaluator whose iterations return lists of :class:`Reconstructed`. Threads write while the network
-    goes on; it waits when too much is unwritten. Cases that could not be read, reconstructed or written are told by
-    :meth:`report`; all others are written, whatever ends the evaluator. Rows of other cases in an existing
+    Attach it to an evaluator whose iterations return lists of :class:`Viewed`. Threads make and write maps while the
+    network goes on; it waits when too much is unwritten. Cases that could not be read, reconstructed or written are
+    told by :meth:`report`; all others are written, whatever ends the evaluator. Rows of other cases in an existing
     scores.csv stay.
 
     Args:
         output_dir: where everything goes.
-        score: name of the registered residual score the error map holds.
+        maker: makes the error map and the case score.
         model: what the sidecars say of the model.
         preprocessing: what they say of the preprocessing.
         npy: also write each map as ``.npy``, in RAS order.
-        top_fraction: share of the voxels that make the case score.
         maps: which maps to write; ``error`` must be among them.
 
     Raises:
-        InputError: for a folder that cannot be written to, a share out of range or a map there is not.
+        InputError: for a folder that cannot be written to, or a map there is not.
     """
 
     def __init__(
         self,
         output_dir: str | Path,
-        score: str,
+        maker: MapMaker,
         model: Mapping[str, Any],
         preprocessing: Preprocessing,
         npy: bool = False,
-        top_fraction: float = TOP_FRACTION,
         maps: Sequence[str] = KINDS,
     ) -> None:
         require_folder(output_dir)
-        require_fraction(top_fraction)
         _require_maps(maps)
         self.output_dir = Path(output_dir)
-        self.score_name = score
-        self.score = registry.get(registry.SCORES, score)
+        self.maker = maker
         self.npy = npy
-        self.top_fraction = top_fraction
         self.maps = tuple(maps)
         self.about = {"model": dict(model), "preprocessing": asdict(preprocessing), "versions": versions()}
         self.arrived = 0
@@ -99,13 +94,13 @@ class MapWriter:
         raise error
 
     def _cases(self, engine: Engine) -> None:
-        results: list[Reconstructed] = engine.state.output
+        results: list[Viewed] = engine.state.output
         for result in results:
-            size = result.case.image.numel()
+            size = result.case.image.numel() if result.shown is None else result.shown.numel()
             self.threads.submit(size, self._case, self.arrived, result, self._refusal(result))
             self.arrived += 1
 
-    def _refusal(self, result: Reconstructed) -> str:
+    def _refusal(self, result: Viewed) -> str:
         """Return why a case may not be written, or an empty string."""
         case_id, image = result.case.item["case_id"], result.case.item["image"]
         if case_id in self.accepted:
@@ -114,7 +109,7 @@ class MapWriter:
             self.accepted.add(case_id)
         return ""
 
-    def _case(self, place: int, result: Reconstructed, refusal: str) -> None:
+    def _case(self, place: int, result: Viewed, refusal: str) -> None:
         case_id, image = result.case.item["case_id"], result.case.item["image"]
         refusal = refusal or self.table.refusal(case_id, image)
         try:
@@ -146,27 +141,26 @@ class MapWriter:
             for suffix in (".nii.gz", ".npy"):
                 (self.output_dir / f"{case_id}_{kind}{suffix}").unlink(missing_ok=True)
 
-    def _write(self, result: Reconstructed) -> dict[str, Any]:
-        case, reconstruction = result
-        if reconstruction is None or case.stored is None:
+    def _write(self, result: Viewed) -> dict[str, Any]:
+        case, given = result
+        if given is None or case.stored is None:
             raise InputError(case.error)
-        if not reconstruction.sum().isfinite():
+        if not given.sum().isfinite():
             raise InputError(f"{case.stored.path}: the model's reconstruction is not finite; its training diverged")
-        error = self.score(case.image, reconstruction)
-        score = case_score(error, case.valid, case.region, self.top_fraction)
+        error, reconstruction, score = self.maker(case, given)
         name = case.item["case_id"]
         unit = "normalised intensity"
-        shown: dict[str, tuple[Tensor, str, float, float, type]] = {
-            "error": (error, f"{self.score_name} residual of the {unit}", 0.0, DISPLAY_MAX, np.float32),
-            "signed": (case.image - reconstruction, f"x - x^, {unit}", -DISPLAY_MAX, DISPLAY_MAX, np.float32),
-            "recon": (reconstruction, f"reconstruction, {unit}", 0.0, 1.0, np.float32),
-            "valid": (case.valid, "1 where the maps mean anything", 0.0, 1.0, np.uint8),
+        shown: dict[str, tuple[Tensor, str, tuple[float, float], type]] = {
+            "error": (error, f"{self.maker.composition.name} score of the {unit}", self.maker.display, np.float32),
+            "signed": (case.image - reconstruction, f"x - x^, {unit}", (-DISPLAY_MAX, DISPLAY_MAX), np.float32),
+            "recon": (reconstruction, f"reconstruction, {unit}", (0.0, 1.0), np.float32),
+            "valid": (case.valid, "1 where the maps mean anything", (0.0, 1.0), np.uint8),
         }
         for kind in self.maps:
-            map_, descrip, low, high, dtype = shown[kind]
+            map_, said, (low, high), dtype = shown[kind]
             array = map_[0, 0].numpy()
             path = self.output_dir / f"{name}_{kind}.nii.gz"
-            write_map(path, array, case.stored, descrip=f"{descrip}; {CAVEAT}", cal_min=low, cal_max=high, dtype=dtype)
+            write_map(path, array, case.stored, descrip=f"{said}; {CAVEAT}", cal_min=low, cal_max=high, dtype=dtype)
             if self.npy:
                 _write_npy(self.output_dir / f"{name}_{kind}.npy", array.astype(dtype))
         self._remove(name, [kind for kind in KINDS if kind not in self.maps])  # an earlier inference's
@@ -180,8 +174,10 @@ class MapWriter:
         }
 
     def _sidecar(self, item: Mapping[str, Any], stored: Stored, score: float) -> None:
+        composition = self.maker.composition
+        names = dict.fromkeys(part.name for part in composition.parts)
         units = {
-            "error": registry.SCORES.components[self.score_name].description,
+            "error": "; ".join(registry.SCORES.components[name].description for name in names),
             "signed": "x - x̂ of the normalised intensity",
             "recon": "normalised intensity",
             "valid": "1 inside the source's field of view, else 0",
@@ -197,7 +193,7 @@ class MapWriter:
             },
             "crop": json.loads(item["crop"]) if item.get("crop") else None,
             **self.about,
-            "scores": {f"{self.score_name}_top": score, "top_fraction": self.top_fraction},
+            "scores": {f"{composition.name}_top": score, **composition.plain()},
             "units": {kind: units[kind] for kind in self.maps},
             "notice": CAVEAT,
         }

@@ -5,6 +5,7 @@ from fracture_vae.networks.build import build_network
 from fracture_vae.networks.checkpoint import load_state
 from fracture_vae.networks.coders import CoderConfig
 from fracture_vae.networks.detector import Detection, Detector
+from fracture_vae.networks.fitted import PCA, Blank, Fitted, Template
 from fracture_vae.networks.gaussian import Gaussian
 from fracture_vae.networks.levels import conditions
 from fracture_vae.networks.quantizers import (
@@ -19,16 +20,20 @@ from fracture_vae.networks.vae import VAE, VAEOutput
 from fracture_vae.networks.vqvae import VQVAE, VQOutput, VQVAEConfig, find_vqvae
 
 __all__ = [
+    "PCA",
     "VAE",
     "VQVAE",
     "Autoencoder",
+    "Blank",
     "CodebookUsage",
     "CoderConfig",
     "Detection",
     "Detector",
+    "Fitted",
     "Gaussian",
     "Quantized",
     "Quantizer",
+    "Template",
     "UNet",
     "UNetConfig",
     "VAEOutput",

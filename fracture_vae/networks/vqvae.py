@@ -140,6 +140,14 @@ class VQVAE(nn.Module):
             )
         return self.to_quantizer(self.encoder(x))
 
+    def features(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Features (B, channels[i], \\*spatial / 2^(i + 1)) of x (B, C, \\*spatial) after each stage of the encoder."""
+        found = []
+        for stage in self.encoder:
+            x = stage(x)
+            found.append(x)
+        return tuple(found)
+
     def quantize(self, z: Tensor) -> Quantized:
         """Quantizer's answer to z (B, D, \\*latent)."""
         return self.quantizer(z)

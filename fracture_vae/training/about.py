@@ -28,6 +28,7 @@ class About:
         bundle, bundle_version: which bundle trained it.
         config_sha256, cohort_sha256: of the settings that shape it, and of cohort.csv.
         data: of a model that was trained on images or vectors: which, their hash, and the labels taken.
+        score: of what its maps are made unless said otherwise, the plain values of ``maps.scores.compose``.
         epoch: after which it was saved.
         format: of what is written.
     """
@@ -42,6 +43,7 @@ class About:
     config_sha256: str = ""
     cohort_sha256: str = ""
     data: Mapping[str, Any] | None = None
+    score: Mapping[str, Any] | None = None
     epoch: int | None = None
     format: int = FORMAT
 
@@ -123,6 +125,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "config_sha256": _is_text,
     "cohort_sha256": _is_text,
     "data": lambda value: isinstance(value, dict),
+    "score": lambda value: isinstance(value, dict),
     "epoch": _is_count,
     "format": _is_count,
 }

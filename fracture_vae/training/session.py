@@ -85,8 +85,12 @@ def about_model(
     cohort: Cohort,
     fold: int,
     size: Sequence[int],
+    score: Mapping[str, Any] | None = None,
 ) -> About:
-    """Return what a checkpoint of a cohort says of itself; patients are not named, but known by pseudonyms."""
+    """Return what a checkpoint of a cohort says of itself; patients are not named, but known by pseudonyms.
+
+    ``score`` is what the maps of the network are made of by default.
+    """
     return about_network(
         bundle_root,
         config,
@@ -96,6 +100,7 @@ def about_model(
         fold=fold,
         trained_on=tuple(sorted({pseudonym(case.patient_id) for case in cohort.training(fold)})),
         cohort_sha256=sha256(cohort.path),
+        score=score,
     )
 
 

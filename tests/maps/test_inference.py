@@ -1,6 +1,6 @@
 """Any size goes in and comes out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from fracture_vae.maps.cases import LoadedCase
-from fracture_vae.maps.inference import PaddedInferer, reconstruct_cases, stacked
+from fracture_vae.maps.inference import PaddedInferer, stacked, view_cases
+from fracture_vae.maps.views import Views
 from fracture_vae.networks import build_network
 from fracture_vae.training import Accelerated, choose
 
@@ -54,9 +55,9 @@ def case(name: str, image: Tensor, error: str = "") -> LoadedCase:
 
 
 def engine(network: nn.Module) -> Any:
-    """What reconstruct_cases needs of a MONAI evaluator."""
+    """What view_cases needs of a MONAI evaluator."""
     state = SimpleNamespace(device=torch.device("cpu"))
-    return SimpleNamespace(network=network, inferer=PaddedInferer(4), state=state)
+    return SimpleNamespace(network=Views([network]), inferer=PaddedInferer(4), state=state)
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -76,15 +77,15 @@ def vqvae() -> nn.Module:
 def test_a_case_s_reconstruction_does_not_depend_on_its_batch_mates(cores: int) -> None:
     network = vqvae()
     cases = [case(str(n), torch.rand(1, 1, *shape)) for n, shape in enumerate([(8, 8, 8)] * 3 + [(9, 7, 5)] * 2)]
-    together = reconstruct_cases(engine(network), cases)
+    together = view_cases(engine(network), cases)
     assert [result.case.item["case_id"] for result in together] == list("01234")
     for result in together:
-        alone = reconstruct_cases(engine(network), [result.case])[0]
-        assert result.reconstruction is not None
-        assert alone.reconstruction is not None
-        torch.testing.assert_close(result.reconstruction, alone.reconstruction, atol=1e-6, rtol=0)
+        alone = view_cases(engine(network), [result.case])[0]
+        assert result.shown is not None
+        assert alone.shown is not None
+        torch.testing.assert_close(result.shown, alone.shown, atol=1e-6, rtol=0)
         expected = PaddedInferer(4)(result.case.image, network)
-        torch.testing.assert_close(alone.reconstruction, expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(alone.shown, expected, atol=1e-6, rtol=0)
     assert torch.get_num_threads() == cores
 
 
@@ -93,24 +94,24 @@ def test_stacked_cases_are_reconstructed_as_each_by_itself() -> None:
     network, sizes = vqvae(), []
     network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     cases = [case(str(n), torch.rand(1, 1, *shape)) for n, shape in enumerate([(8, 8, 8)] * 3 + [(8, 8, 4)])]
-    together = stacked(network, cases)
+    together = stacked(lambda group: network(torch.cat([case.image for case in group])), cases)
     assert sizes == [3, 1]
     for one, other in zip(together, cases, strict=True):
         assert one.case is other
-        torch.testing.assert_close(one.reconstruction, network(other.image), atol=1e-6, rtol=0)
+        torch.testing.assert_close(one.shown, network(other.image), atol=1e-6, rtol=0)
 
 
 def test_a_batch_that_is_too_much_is_taken_apart() -> None:
-    def cramped(images: Tensor) -> Tensor:
-        if len(images) > 1:
+    def cramped(group: Sequence[LoadedCase]) -> Tensor:
+        if len(group) > 1:
             raise torch.OutOfMemoryError("out of memory")
-        return images
+        return group[0].image
 
     cases = [case(str(n), torch.rand(1, 1, 8, 8, 8)) for n in range(3)]
     results = stacked(cramped, cases)
     for result, one in zip(results, cases, strict=True):
         assert result.case is one
-        assert one.image.equal(result.reconstruction)
+        assert one.image.equal(result.shown)
 
 
 def test_a_case_the_network_fails_for_is_named_and_the_others_go_on(cores: int) -> None:
@@ -122,8 +123,8 @@ def test_a_case_the_network_fails_for_is_named_and_the_others_go_on(cores: int) 
 
     good, bad = torch.rand(1, 1, 8, 8, 8), torch.full((1, 1, 8, 8, 8), 2.0)
     cases = [case("a", good), case("b", bad), case("c", good), case("d", torch.zeros(0), "cannot be read")]
-    results = reconstruct_cases(engine(Picky()), cases)
-    assert [result.reconstruction is not None for result in results] == [True, False, True, False]
+    results = view_cases(engine(Picky()), cases)
+    assert [result.shown is not None for result in results] == [True, False, True, False]
     assert results[1].case.error == "b.nii.gz: the network failed: too bright"
     assert results[3].case.error == "cannot be read"
 
@@ -131,10 +132,11 @@ def test_a_case_the_network_fails_for_is_named_and_the_others_go_on(cores: int) 
 def test_maps_in_bf16_are_those_of_the_network_as_trained_but_for_its_rounding() -> None:
     network = vqvae()
     image = torch.rand(1, 1, 16, 16, 16)
-    fast = Accelerated(network, choose("cpu", "bf16", compile=False))
+    fast = engine(network)
+    fast.network = Accelerated(fast.network, choose("cpu", "bf16", compile=False))
     with torch.no_grad():
         expected = network(image)
-    (result,) = reconstruct_cases(engine(fast), [case("a", image)])
-    difference = (result.reconstruction - expected).abs()
+    (result,) = view_cases(fast, [case("a", image)])
+    difference = (result.shown - expected).abs()
     assert difference.mean() < 2e-3
     assert difference.max() < 2e-2

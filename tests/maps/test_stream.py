@@ -17,7 +17,9 @@ from fracture_vae.errors import PartialFailure
 from fracture_vae.jobs import infer_cases
 from fracture_vae.maps import writer as writer_module
 from fracture_vae.maps.cases import CaseDataset, LoadedCase
-from fracture_vae.maps.inference import Reconstructed
+from fracture_vae.maps.inference import Viewed
+from fracture_vae.maps.maker import MapMaker
+from fracture_vae.maps.scores import compose
 from fracture_vae.maps.table import read_scores
 from fracture_vae.maps.writer import KINDS, MapWriter
 from fracture_vae.transforms import Preprocessing
@@ -31,16 +33,16 @@ def cases(tmp_path: Path, blob: Callable[..., Path]) -> list[LoadedCase]:
     return [dataset[index] for index in range(len(dataset))]
 
 
-def reconstructed(cases: Iterable[LoadedCase]) -> list[Reconstructed]:
-    return [Reconstructed(case, torch.full_like(case.image, 0.5)) for case in cases]
+def viewed(cases: Iterable[LoadedCase]) -> list[Viewed]:
+    return [Viewed(case, torch.full_like(case.image, 0.5)) for case in cases]
 
 
 def run(writer: MapWriter, cases: list[LoadedCase], step: Callable[[LoadedCase], None] = lambda _: None) -> None:
     """An engine over the cases, one a batch."""
 
-    def process(_: Engine, case: LoadedCase) -> list[Reconstructed]:
+    def process(_: Engine, case: LoadedCase) -> list[Viewed]:
         step(case)
-        return reconstructed([case])
+        return viewed([case])
 
     engine = Engine(process)
     writer.attach(engine)
@@ -48,7 +50,7 @@ def run(writer: MapWriter, cases: list[LoadedCase], step: Callable[[LoadedCase],
 
 
 def make(folder: Path) -> MapWriter:
-    return MapWriter(folder, "l1", {}, Preprocessing(), maps=["error"])
+    return MapWriter(folder, MapMaker(compose("l1")), {}, Preprocessing(), maps=["error"])
 
 
 def test_scores_are_in_the_order_of_the_cases_whichever_is_written_first(
@@ -56,7 +58,7 @@ def test_scores_are_in_the_order_of_the_cases_whichever_is_written_first(
 ) -> None:
     later, write = threading.Event(), MapWriter._write
 
-    def slow_first(self: MapWriter, result: Reconstructed) -> dict[str, Any]:
+    def slow_first(self: MapWriter, result: Viewed) -> dict[str, Any]:
         if result.case.item["case_id"] == "v0":
             assert later.wait(10)
         row = write(self, result)
@@ -124,7 +126,7 @@ def test_only_so_many_cases_are_in_memory_however_many_there_are(
         most = max(most, sum(image() is not None for image in alive))
         return case
 
-    def slow(self: MapWriter, result: Reconstructed) -> dict[str, Any]:
+    def slow(self: MapWriter, result: Viewed) -> dict[str, Any]:
         time.sleep(0.002)  # so that writing is what all wait for
         return write(self, result)
 

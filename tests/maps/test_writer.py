@@ -208,18 +208,34 @@ def test_a_bad_case_in_one_fold_does_not_keep_the_other_folds_from_running(
 
 
 @pytest.mark.parametrize("given", ["image", "split"])
-def test_several_models_are_not_run_over_one_case(
+def test_what_no_fold_has_seen_gets_the_mean_of_the_folds_maps(
     tiny_folds: Path, tiny_cohort: Path, tmp_path: Path, given: str
 ) -> None:
-    settings = {
-        "image": {"images": [str(tiny_cohort.parent / "p10.nii.gz")]},
+    settings: dict[str, Any] = {
+        "image": {"images": [str(tiny_cohort.parent / "ptest0.nii.gz")]},
         "split": {"cohort": str(tiny_cohort), "split": "test"},
-    }
-    with pytest.raises(InputError, match=r"a model of each fold would run over it; give one fold's, such as .*fold_2"):
-        infer(tiny_folds, tmp_path / "out", **settings[given])
+    }[given]
+    infer(tiny_folds, tmp_path / "all", **settings)
+    alone = []
+    for fold in (1, 2, 3):
+        infer(tiny_folds / f"fold_{fold}", tmp_path / str(fold), **settings)
+        alone.append(tmp_path / str(fold))
+    for kind in ("error", "recon"):
+        maps = [read_volume(folder / f"ptest0_{kind}.nii.gz").array for folder in (tmp_path / "all", *alone)]
+        np.testing.assert_allclose(maps[0], np.mean(maps[1:], axis=0), atol=1e-6)
+    said = json.loads((tmp_path / "all" / "ptest0.json").read_text(encoding="utf-8"))["model"]
+    assert said["fold"] is None
+    assert [member["fold"] for member in said["ensemble"]] == [1, 2, 3]
+    (row,) = read_scores(tmp_path / "all" / "scores.csv")
+    assert row["model"] == said["sha256"][:12]
+
+
+def test_an_ensemble_does_not_run_over_a_patient_one_of_it_has_seen(
+    tiny_folds: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"some were trained on its patient; give one fold's, such as .*fold_1"):
+        infer(tiny_folds, tmp_path / "out", cohort=str(tiny_cohort), split="all")
     assert not (tmp_path / "out").exists()
-    infer(tiny_folds / "fold_2", tmp_path / "out", **settings[given])
-    assert len(read_scores(tmp_path / "out" / "scores.csv")) == 1
 
 
 def test_a_checkpoint_a_bundle_and_a_run_give_the_same_maps(

@@ -1,10 +1,13 @@
-"""One network and one quantizer, registered by importing this module."""
+"""One network, one quantizer and one score, registered by importing this module."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from fracture_vae.maps.scores import Score
 from fracture_vae.networks import Quantized, Quantizer
-from fracture_vae.registry import NETWORKS, QUANTIZERS
+from fracture_vae.registry import NETWORKS, QUANTIZERS, SCORES
 
 
 @NETWORKS.add_def("tiny_autoencoder", "one convolution, as a third party would add it")
@@ -41,3 +44,12 @@ class TinySign(Quantizer):
 
 
 TinySign.example = staticmethod(TinySign)
+
+
+@SCORES.add_def("tiny_cubed", "|x - x̂|³")
+@dataclass(frozen=True)
+class TinyCubed(Score):
+    """The third power of the residual."""
+
+    def __call__(self, seen):
+        return (seen.image - seen.reconstruction).abs().pow(3).mean(1, keepdim=True)

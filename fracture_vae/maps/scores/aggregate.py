@@ -1,25 +1,12 @@
-"""Residual scores: from an image and its reconstruction to a map, and from a map to one number a case."""
+"""From a map to one number a case."""
 
 from torch import Tensor
 
 from fracture_vae.errors import InputError
-from fracture_vae.registry import SCORES
 
 TOP_FRACTION = 0.005
 """Share of an image's valid voxels whose mean is the case score, fixed before anything is measured."""
 _SAMPLED = 16  # of so many values one
-
-
-@SCORES.add_def("l1", "absolute difference |x - x̂|, in units of the normalised intensity")
-def l1(image: Tensor, reconstruction: Tensor) -> Tensor:
-    """Return the mean over channels of |x - x̂|: (B, C, *spatial) twice to (B, 1, *spatial)."""
-    return (image - reconstruction).abs().mean(1, keepdim=True)
-
-
-@SCORES.add_def("l2", "squared difference (x - x̂)², in squared units of the normalised intensity")
-def l2(image: Tensor, reconstruction: Tensor) -> Tensor:
-    """Return the mean over channels of (x - x̂)²: (B, C, *spatial) twice to (B, 1, *spatial)."""
-    return (image - reconstruction).square().mean(1, keepdim=True)
 
 
 def require_fraction(fraction: float) -> None:

@@ -1,0 +1,97 @@
+"""From what a network's views show of a case to its error map and its score."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nibabel.affines import voxel_sizes
+from torch import Tensor
+
+from fracture_vae.errors import InputError
+from fracture_vae.maps.body import body
+from fracture_vae.maps.cases import LoadedCase
+from fracture_vae.maps.scores import Composition, Score, Seen, case_score
+from fracture_vae.maps.scores.filters import gaussian
+
+
+class Made(NamedTuple):
+    """A case's maps, (1, 1, H, W, D) float32 on the CPU, and its score."""
+
+    error: Tensor
+    reconstruction: Tensor
+    score: float
+
+
+class MapMaker:
+    """Makes the maps of a composition, from images and what :class:`~fracture_vae.maps.views.Views` returned.
+
+    Args:
+        composition: which scores, and what becomes of their sum.
+    """
+
+    def __init__(self, composition: Composition) -> None:
+        self.composition = composition
+
+    @property
+    def network_scores(self) -> Sequence[Score]:
+        """The scores that are computed with the network, in the order their maps are expected."""
+        return [part.score for part in self.composition.parts if part.score.needs]
+
+    @property
+    def display(self) -> tuple[float, float]:
+        """The range a viewer shows the error map in."""
+        top = sum(abs(part.weight) * part.score.display_max for part in self.composition.parts)
+        signed = not self.composition.positive_only and any(
+            part.weight < 0 or part.name == "signed" for part in self.composition.parts
+        )
+        return (-top if signed else 0.0), top
+
+    def __call__(self, case: LoadedCase, shown: Tensor) -> Made:
+        """Return the maps of ``case``; ``shown`` is (1, V + S, H, W, D), on the CPU.
+
+        Raises:
+            InputError: where a map is not finite, or no voxel is left to score.
+        """
+        scores = self.network_scores
+        count = shown.shape[1] - len(scores)
+        reconstructions, maps = shown[0, :count, None], list(shown[:, count:].split(1, dim=1))
+        error = self._sum(case, reconstructions, maps)
+        composition = self.composition
+        region = case.region
+        if composition.smoothing_mm > 0:
+            error = _smoothed(error, case, composition.smoothing_mm)
+        if composition.body_mask:
+            inside = body(case.image)
+            error, region = error * inside, region & inside
+        if composition.positive_only:
+            error = error.clamp_min(0)
+        if not error.sum().isfinite():
+            raise InputError(f"{case.item['image']}: its {composition.name} map is not finite; choose another score")
+        score = case_score(error, case.valid, region, composition.top_fraction)
+        return Made(error, _mean(reconstructions), score)
+
+    def _sum(self, case: LoadedCase, reconstructions: Tensor, maps: list[Tensor]) -> Tensor:
+        """Return the weighted sum of all scores."""
+        image = case.image.expand(reconstructions.shape)
+        seen = Seen(image, reconstruction=reconstructions, valid=case.valid.expand(reconstructions.shape))
+        total: Tensor | None = None
+        for part in self.composition.parts:
+            map_ = maps.pop(0) if part.score.needs else _mean(part.score(seen))
+            weighted = map_ if part.weight == 1 else part.weight * map_
+            total = weighted if total is None else total + weighted
+        assert total is not None
+        return total
+
+
+def _mean(views: Tensor) -> Tensor:
+    """Return the mean over the first axis, kept."""
+    return views if len(views) == 1 else views.mean(0, keepdim=True)
+
+
+def _smoothed(error: Tensor, case: LoadedCase, millimetres: float) -> Tensor:
+    """Smooth within the field of view: what lies outside has no weight."""
+    assert case.stored is not None
+    sigmas = (millimetres / voxel_sizes(case.stored.ras_affine)).tolist()
+    if case.valid.all():
+        return gaussian(error, sigmas)
+    weight = gaussian(case.valid.float(), sigmas)
+    return gaussian(error * case.valid, sigmas) / weight.clamp_min(1e-6) * case.valid

@@ -1,0 +1,36 @@
+"""Scores: from images and what a network makes of them to maps, and from a map to one number a case."""
+
+from fracture_vae.maps.scores.aggregate import TOP_FRACTION, case_score, require_fraction
+from fracture_vae.maps.scores.base import Score, build_score
+from fracture_vae.maps.scores.composition import Composition, Part, compose
+from fracture_vae.maps.scores.latent import CodeDistance, FeatureDistance, Head
+from fracture_vae.maps.scores.plain import Intensity, Volume
+from fracture_vae.maps.scores.residuals import L1, L2, Gradient, MultiScale, Signed, l1, l2
+from fracture_vae.maps.scores.seen import Seen
+from fracture_vae.maps.scores.similarity import SSIM, SSIMContrast
+
+__all__ = [
+    "L1",
+    "L2",
+    "SSIM",
+    "TOP_FRACTION",
+    "CodeDistance",
+    "Composition",
+    "FeatureDistance",
+    "Gradient",
+    "Head",
+    "Intensity",
+    "MultiScale",
+    "Part",
+    "SSIMContrast",
+    "Score",
+    "Seen",
+    "Signed",
+    "Volume",
+    "build_score",
+    "case_score",
+    "compose",
+    "l1",
+    "l2",
+    "require_fraction",
+]

@@ -1,0 +1,74 @@
+"""A network as an inference runs it: with others, over mirrored images, and with the scores that need it."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, combinations
+
+import torch
+from torch import Tensor, nn
+
+from fracture_vae.errors import InputError
+from fracture_vae.maps.scores import Score, Seen
+from fracture_vae.maps.scores.seen import method_of
+
+
+class Views(nn.Module):
+    """Every network looks at the images and at every mirroring of them: V views in all.
+
+    Args:
+        networks: of one architecture; an ensemble where there are several.
+        scores: those that need the network; their maps are means over the views.
+        flips: spatial axes; images are mirrored along every set of them, the empty one too.
+
+    Raises:
+        InputError: for a score that needs what the networks have not.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], scores: Sequence[Score] = (), flips: Sequence[int] = ()) -> None:
+        super().__init__()
+        for score in scores:
+            _require_served(score, networks[0])
+        self.networks = nn.ModuleList(networks)
+        self.scores = tuple(scores)
+        self.mirrorings = tuple(chain.from_iterable(combinations(flips, count) for count in range(len(flips) + 1)))
+
+    def forward(self, batch: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """Return (B, V * C + S, \\*spatial) float32: each view's reconstruction, mirrored back, then each score's map.
+
+        Args:
+            batch: images (B, C, \\*spatial), alone or under ``image`` beside ``valid`` (B, 1, \\*spatial) and
+                ``level`` (B,); see :class:`~fracture_vae.maps.scores.Seen`.
+        """
+        given = {"image": batch} if isinstance(batch, Tensor) else batch
+        views = [
+            self._view(network, given, [2 + axis for axis in axes])
+            for network in self.networks
+            for axes in self.mirrorings
+        ]
+        maps = [torch.stack([view[1 + place] for view in views]).mean(0) for place in range(len(self.scores))]
+        shown = [view[0] for view in views] + maps
+        return shown[0] if len(shown) == 1 else torch.cat(shown, 1)
+
+    def _view(self, network: nn.Module, given: Mapping[str, Tensor], axes: Sequence[int]) -> list[Tensor]:
+        """Return the reconstruction and the maps of one view."""
+        valid = given.get("valid")
+        seen = Seen(
+            _mirrored(given["image"], axes),
+            network,
+            valid=None if valid is None else _mirrored(valid, axes),
+            level=given.get("level"),
+        )
+        maps = [score(seen).float() for score in self.scores]
+        return [_mirrored(shown, axes) for shown in (seen.reconstruction.float(), *maps)]
+
+
+def _mirrored(image: Tensor, axes: Sequence[int]) -> Tensor:
+    return image.flip(*axes) if axes else image
+
+
+def _require_served(score: Score, network: nn.Module) -> None:
+    for name in score.needs:
+        if method_of(network, name) is None:
+            raise InputError(
+                f"score {type(score).__name__} needs a network with {name}(), which {type(network).__name__} is not; "
+                "choose another score"
+            )
