@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fracture_vae import __version__
-from fracture_vae.cli import cohort, gallery, images, latent, models, phantom, plugins, scans, sweep
+from fracture_vae.cli import cohort, evaluation, gallery, images, latent, models, phantom, plugins, scans, sweep
 
 if TYPE_CHECKING:
     from fracture_vae.errors import InputError
@@ -75,6 +75,7 @@ for command in (
     models.baseline,
     models.infer,
     models.sheet,
+    evaluation.evaluate,
     sweep.sweep,
     gallery.gallery,
     latent.latent,

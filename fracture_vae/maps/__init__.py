@@ -1,7 +1,15 @@
 """From a model and a volume to maps: scores, inference, and pasting crops back into their source."""
 
 from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist
-from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Viewed, view_cases
+from fracture_vae.maps.holdout import record_inference
+from fracture_vae.maps.inference import (
+    CaseProgress,
+    PaddedInferer,
+    Reconstructed,
+    Viewed,
+    reconstruct_cases,
+    view_cases,
+)
 from fracture_vae.maps.loading import CaseLoader
 from fracture_vae.maps.maker import MapMaker
 from fracture_vae.maps.model import (
@@ -41,5 +49,7 @@ __all__ = [
     "load_network",
     "load_networks",
     "read_scores",
+    "reconstruct_cases",
+    "record_inference",
     "view_cases",
 ]
