@@ -2,14 +2,7 @@
 
 from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist
 from fracture_vae.maps.holdout import record_inference
-from fracture_vae.maps.inference import (
-    CaseProgress,
-    PaddedInferer,
-    Reconstructed,
-    Viewed,
-    reconstruct_cases,
-    view_cases,
-)
+from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Viewed, view_cases
 from fracture_vae.maps.loading import CaseLoader
 from fracture_vae.maps.maker import MapMaker
 from fracture_vae.maps.model import (
@@ -49,7 +42,6 @@ __all__ = [
     "load_network",
     "load_networks",
     "read_scores",
-    "reconstruct_cases",
     "record_inference",
     "view_cases",
 ]

@@ -13,7 +13,7 @@ from fracture_vae.networks.unet import FoldedUNet, UNetConfig
 from fracture_vae.registry import NETWORKS
 
 _RARE = -4.0
-"""The logit an untrained head answers with, a probability of 0.02: anomalies are rare (Lin et al. 2017, section 3.3)."""
+"""The logit an untrained head answers with, a probability of 0.02: anomalies are rare (Lin et al. 2017, 3.3)."""
 
 
 class Detection(NamedTuple):
