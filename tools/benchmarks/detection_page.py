@@ -18,8 +18,8 @@ def page(figures: Mapping[str, Any]) -> str:
         "",
         "Written by `python -m tools.benchmarks.detection`; do not edit. Every network is trained on normal scans",
         "alone, for the same number of epochs, and measured on patients it has not seen. 95 % intervals over patients;",
-        "*default minus it* is paired on the same patients. Case scores are the mean of the largest 0.5 % of a map, fixed",
-        "before anything was measured, but for the volume baseline.",
+        "*default minus it* is paired on the same patients. Case scores are the mean of the largest 0.5 % of a map,",
+        "fixed before anything was measured, but for the volume baseline.",
         "",
     ]
     for task, found in figures.items():
