@@ -11,10 +11,12 @@ from fracture_vae.cohort.manifest import pseudonym, read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure, nearest
 from fracture_vae.files import read_json
+from fracture_vae.maps.calibration.apply import drift_of_normals, read_calibrations
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
 from fracture_vae.maps.scores import compose
+from fracture_vae.maps.table import SCORES_FILE, read_scores
 from fracture_vae.training.checkpoints import FOLDER, LAST
 from fracture_vae.training.fitting import BASELINES, fit_baseline
 from fracture_vae.training.run_folder import META_FILE, RESOLVED_CONFIG, discard_empty, new_run
@@ -183,8 +185,8 @@ def infer_cases(
         raise InputError("--set output_dir: the folder is given by --output")
     planned = []
     for found in find_models(model):
-        config = _config(bundle or find_bundle(found, BUNDLES), "inference.json")
-        overrides = {"checkpoint": str(found.path), "output_dir": str(output), **_as_trained(found), **settings}
+        config = bundle_config(bundle or find_bundle(found, BUNDLES), "inference.json")
+        overrides = {"checkpoint": str(found.path), "output_dir": str(output), **as_trained_network(found), **settings}
         planned.append(_Inference(found, config, overrides, _items({**bundles.load([config]), **overrides}, found)))
     jobs = _joined(planned)
     items = [item for job in jobs for item in job.items]
@@ -201,11 +203,22 @@ def infer_cases(
             bundles.run([job.config], "run", job.overrides)
         except PartialFailure as failure:
             failed |= failure.failed
+        _warn_of_drift(output, job)
     written = len(items) - len(failed)
     if in_source and written:
         paste_error_maps(output, items)
     if failed:
         raise PartialFailure(failed, written)
+
+
+def _warn_of_drift(output: Path, job: _Inference) -> None:
+    """Say so where normal cases of new patients score otherwise than those that the model is calibrated on."""
+    calibrations = read_calibrations([job.model.path, *job.overrides.get("ensemble", ())])
+    if calibrations and (output / SCORES_FILE).is_file():
+        rows = {row["case_id"]: row for row in read_scores(output / SCORES_FILE)}
+        found = drift_of_normals(rows, job.items, calibrations)
+        if found is not None and found.surprising:
+            logger.warning("%s", found)
 
 
 def _warn_of_missing_folds(cohort: str, items: Sequence[Mapping[str, Any]]) -> None:
@@ -248,7 +261,8 @@ def _several(item: Mapping[str, Any], job: _Inference) -> InputError:
     )
 
 
-def _as_trained(model: ModelFile) -> dict[str, Any]:
+def as_trained_network(model: ModelFile) -> dict[str, Any]:
+    """Return the override that makes a bundle's network the one that ``model`` says it is."""
     definition = model.about.network
     return {"network_def": {"_target_": "fracture_vae.networks.build_network", **definition}} if definition else {}
 
@@ -277,10 +291,15 @@ def training_config(bundle: Path) -> Path:
     Raises:
         InputError: when the folder is no bundle.
     """
-    return _config(bundle, "train.json")
+    return bundle_config(bundle, "train.json")
 
 
-def _config(bundle: Path, name: str) -> Path:
+def bundle_config(bundle: Path, name: str) -> Path:
+    """Return the config ``name`` of ``bundle``.
+
+    Raises:
+        InputError: when the folder is no bundle, or has no such config.
+    """
     path = bundle / "configs" / name
     if not path.is_file():
         raise InputError(f"{bundle}: not a bundle, it has no configs/{name}; give a folder such as bundles/vq3d")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.bad_calibration_rows import CALIBRATION_ROWS
 from tests.bad_evaluation_rows import EVALUATION_ROWS
 from tests.bad_image_rows import IMAGE_ROWS
 from tests.bad_inputs import (
@@ -255,6 +256,7 @@ def _set(verb: str, command: str, settings: dict[str, Any]) -> list[Bad]:
 
 BATTERY = [
     *ROWS,
+    *CALIBRATION_ROWS,
     *IMAGE_ROWS,
     *LATENT_ROWS,
     *STUDY_ROWS,

@@ -16,6 +16,7 @@ from fracture_vae.errors import InputError
 from fracture_vae.maps.scores import Score, Seen, build_score
 from fracture_vae.maps.views import Views
 from fracture_vae.networks import Fitted, Quantized, Quantizer
+from fracture_vae.transforms.corruption import Corrupted, rows
 
 registry.load_plugins()
 
@@ -26,6 +27,7 @@ def registered(store: Any) -> Any:
 
 
 TRAINED = [name for name in registry.NETWORKS.names if not issubclass(registry.NETWORKS[name], Fitted)]
+DETECTING = [name for name in TRAINED if hasattr(registry.NETWORKS[name], "detect")]
 FITTED = [name for name in registry.NETWORKS.names if name not in TRAINED]
 
 
@@ -82,8 +84,23 @@ def test_network_gradients_reach_every_parameter(name: str) -> None:
     for term in out[1:]:
         if term.ndim == 0 and term.is_floating_point():
             loss = loss + term
+    if hasattr(network, "detect"):
+        loss = loss + network.detect(x).logits.square().mean()
     loss.backward()
     assert [key for key, grad in gradients(network).items() if grad is None or not grad.any()] == []
+
+
+@pytest.mark.parametrize("name", DETECTING)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_a_network_that_detects_returns_a_logit_a_voxel_beside_its_reconstruction(name: str, training: bool) -> None:
+    network = made(registry.NETWORKS, name).train(training)
+    x = torch.rand(registry.NETWORKS[name].example_shape)
+    torch.manual_seed(0)
+    reconstruction, logits = network.detect(x)
+    assert logits.shape == (len(x), 1, *x.shape[2:])
+    assert logits.dtype == torch.float32
+    if not training:
+        assert torch.equal(reconstruction, network(x))
 
 
 @registered(registry.NETWORKS)
@@ -323,3 +340,58 @@ def test_schedule_is_finite_and_depends_on_the_epoch_alone(name: str) -> None:
     values = [schedule(epoch) for epoch in range(21)]
     assert all(math.isfinite(value) for value in values)
     assert values == [schedule(epoch) for epoch in range(21)]
+
+
+# corruptions
+
+
+def healthy(name: str, spatial: tuple[int, ...] = (20, 24, 22)) -> Tensor:
+    """A batch of smooth images in [0, 1] of as many axes as the corruption works on, one of them half empty."""
+    spatial = spatial[: max(registry.CORRUPTIONS[name].example().dims)]
+    pool = {2: nn.functional.avg_pool2d, 3: nn.functional.avg_pool3d}[len(spatial)]
+    images = pool(torch.rand(4, 1, *spatial, generator=torch.Generator().manual_seed(0)), 3, stride=1, padding=1)
+    images[-1, :, : spatial[0] // 2] = 0
+    return images
+
+
+def tensors(params: Any) -> list[Tensor]:
+    """All tensors of a corruption's parameters."""
+    return [params] if isinstance(params, Tensor) else [value for part in params for value in tensors(part)]
+
+
+@registered(registry.CORRUPTIONS)
+def test_corruption_gives_images_in_range_and_a_truth_of_0_and_1_and_leaves_its_input_alone(name: str) -> None:
+    corruption, images = registry.CORRUPTIONS[name].example(), healthy(name)
+    before = images.clone()
+    out = corruption.apply(images, corruption.draw(images, torch.Generator().manual_seed(0)))
+    assert isinstance(out, Corrupted)
+    assert torch.equal(images, before)
+    assert out.image.shape == images.shape
+    assert out.truth.shape == (4, 1, *images.shape[2:])
+    assert out.image.dtype == out.truth.dtype == torch.float32
+    assert 0 <= out.image.min() <= out.image.max() <= 1
+    assert out.truth.unique().tolist() == [0, 1]
+    marked = out.truth.amax(1, keepdim=True) > 0
+    assert (out.image - images)[marked].abs().max() > 0.02, "what it marks is not what it changed"
+
+
+@registered(registry.CORRUPTIONS)
+def test_corruption_is_drawn_on_the_cpu_a_row_an_image_and_the_same_for_the_same_seed(name: str) -> None:
+    corruption, images = registry.CORRUPTIONS[name].example(), healthy(name)
+    drawn = [tensors(corruption.draw(images, torch.Generator().manual_seed(seed))) for seed in (1, 1, 2)]
+    assert all(value.device.type == "cpu" and len(value) == len(images) for value in drawn[0])
+    assert all(torch.equal(a, b) for a, b in zip(drawn[0], drawn[1], strict=True))
+    assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(drawn[0], drawn[2], strict=False))
+
+
+@registered(registry.CORRUPTIONS)
+def test_corruption_replays_and_each_image_s_depends_on_its_row_alone(name: str) -> None:
+    corruption, images = registry.CORRUPTIONS[name].example(), healthy(name)
+    params = corruption.draw(images, torch.Generator().manual_seed(1))
+    whole, again = corruption.apply(images, params), corruption.apply(images, params)
+    assert torch.equal(whole.image, again.image)
+    assert torch.equal(whole.truth, again.truth)
+    for row in torch.arange(len(images)).split(1):
+        alone = corruption.apply(images[row], rows(params, row))
+        torch.testing.assert_close(alone.image, whole.image[row], atol=1e-5, rtol=0)
+        assert (alone.truth != whole.truth[row]).float().mean() < 1e-3

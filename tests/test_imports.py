@@ -15,7 +15,7 @@ FLOORS = (
     {"evaluation", "report"},
     {"bundle"},
     {"jobs"},
-    {"sweep"},
+    {"sweep", "calibrating"},
     {"cli"},
 )
 """From the ground up. Rooms of one floor do not know each other."""

@@ -52,6 +52,7 @@ print(json.dumps([type(quantizer).__name__, load_plugins(), [c for c in componen
     assert ["tiny", "tiny-plugin", ""] in plugins
     assert ["broken", "tiny-plugin", "RuntimeError: the tiny plugin is broken on purpose"] in plugins
     assert ["networks", "tiny_autoencoder", "one convolution, as a third party would add it", "tiny_plugin"] in found
+    assert ["corruptions", "tiny_dark", "every image darker", "tiny_plugin"] in found
     assert ["scores", "tiny_cubed", "|x - x̂|³", "tiny_plugin"] in found
     assert ["quantizers", "tiny_sign", "the sign of a single channel", "tiny_plugin"] in found
 

@@ -73,6 +73,7 @@ for command in (
     images.data,
     models.train,
     models.baseline,
+    models.calibrate,
     models.infer,
     models.sheet,
     evaluation.evaluate,

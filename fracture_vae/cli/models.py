@@ -1,4 +1,4 @@
-"""Commands that train or fit models, map errors with them, and draw the maps."""
+"""Commands that train, fit and calibrate models, map errors with them, and draw the maps."""
 
 import json
 from collections.abc import Sequence
@@ -122,6 +122,24 @@ def infer(
     }
     infer_cases(model, output, settings, in_source=in_source, bundle=bundle)
     click.echo(f"maps and scores.csv in {output}")
+
+
+@click.command()
+@click.argument("run", type=FILE)
+@click.option("--cohort", "cohort_path", type=FILE, default=None, help="What RUN was trained on, if it does not say.")
+@click.option("--alpha", default=0.05, show_default=True, help="Rate of false alarms among healthy cases.")
+@click.option("--bundle", type=FILE, default=None, help="Whose inference.json runs the model, if it is not found.")
+@_set_option
+def calibrate(
+    run: Path, cohort_path: Path | None, alpha: float, bundle: Path | None, overrides: tuple[str, ...]
+) -> None:
+    """Calibrate RUN (a run folder, a checkpoint or a bundle) on the normal cases that its models have not seen.
+
+    infer then writes z and p maps too, and p-values.
+    """
+    from fracture_vae.calibrating import calibrate_run
+
+    click.echo(calibrate_run(run, cohort_path, alpha, _parse(overrides), bundle))
 
 
 @click.command()

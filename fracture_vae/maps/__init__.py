@@ -1,5 +1,6 @@
 """From a model and a volume to maps: scores, inference, and pasting crops back into their source."""
 
+from fracture_vae.maps.calibration.apply import CalibratedMaker, as_calibrated
 from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist
 from fracture_vae.maps.holdout import record_inference
 from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Viewed, view_cases
@@ -21,6 +22,7 @@ from fracture_vae.maps.views import Views
 from fracture_vae.maps.writer import MapWriter
 
 __all__ = [
+    "CalibratedMaker",
     "CaseDataset",
     "CaseLoader",
     "CaseProgress",
@@ -31,6 +33,7 @@ __all__ = [
     "PaddedInferer",
     "Viewed",
     "Views",
+    "as_calibrated",
     "as_composed",
     "as_trained",
     "case_score",

@@ -16,7 +16,7 @@ def body(image: Tensor) -> Tensor:
     tissue = (image[0, 0] > 0).numpy()
     if not tissue.any():
         return torch.ones_like(image, dtype=torch.bool)
-    room = np.pad(tissue, _REACH)  # so that closing does not eat into the grid's ends
+    room = np.pad(tissue, _REACH, mode="edge")  # the body goes on beyond the grid's ends
     closed = ndimage.binary_closing(room, iterations=_REACH)[(slice(_REACH, -_REACH),) * tissue.ndim]
     pieces, count = ndimage.label(closed)
     largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]) if count > 1 else closed

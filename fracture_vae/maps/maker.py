@@ -19,6 +19,8 @@ class Made(NamedTuple):
     error: Tensor
     reconstruction: Tensor
     score: float
+    region: Tensor
+    """Where the score is from, of the maps' shape, bool."""
 
 
 class MapMaker:
@@ -26,10 +28,12 @@ class MapMaker:
 
     Args:
         composition: which scores, and what becomes of their sum.
+        networks: how many there are; an ensemble where more than one.
     """
 
-    def __init__(self, composition: Composition) -> None:
+    def __init__(self, composition: Composition, networks: int = 1) -> None:
         self.composition = composition
+        self.networks = networks
 
     @property
     def network_scores(self) -> Sequence[Score]:
@@ -46,15 +50,28 @@ class MapMaker:
         return (-top if signed else 0.0), top
 
     def __call__(self, case: LoadedCase, shown: Tensor) -> Made:
-        """Return the maps of ``case``; ``shown`` is (1, V + S, H, W, D), on the CPU.
+        """Return the maps of ``case``, over all networks; ``shown`` is (1, V + N * S, H, W, D), on the CPU.
 
         Raises:
             InputError: where a map is not finite, or no voxel is left to score.
         """
-        scores = self.network_scores
-        count = shown.shape[1] - len(scores)
-        reconstructions, maps = shown[0, :count, None], list(shown[:, count:].split(1, dim=1))
-        error = self._sum(case, reconstructions, maps)
+        reconstructions, maps = self._split(shown)
+        return self._made(case, reconstructions.flatten(0, 1), maps.mean(0).split(1, dim=0))
+
+    def each(self, case: LoadedCase, shown: Tensor) -> list[Made]:
+        """Return the maps of ``case`` under each network, as if there were no other."""
+        return [self._made(case, own, maps.split(1, dim=0)) for own, maps in zip(*self._split(shown), strict=True)]
+
+    def _split(self, shown: Tensor) -> tuple[Tensor, Tensor]:
+        """Return reconstructions (N, views, 1, H, W, D) and maps (N, S, 1, H, W, D) by network."""
+        apart = self.networks * len(self.network_scores)
+        views = shown[0, : shown.shape[1] - apart, None]
+        return views.unflatten(0, (self.networks, -1)), shown[0, len(views) :, None].unflatten(
+            0, (self.networks, len(self.network_scores))
+        )
+
+    def _made(self, case: LoadedCase, reconstructions: Tensor, maps: Sequence[Tensor]) -> Made:
+        error = self._sum(case, reconstructions, list(maps))
         composition = self.composition
         region = case.region
         if composition.smoothing_mm > 0:
@@ -67,7 +84,7 @@ class MapMaker:
         if not error.sum().isfinite():
             raise InputError(f"{case.item['image']}: its {composition.name} map is not finite; choose another score")
         score = case_score(error, case.valid, region, composition.top_fraction)
-        return Made(error, _mean(reconstructions), score)
+        return Made(error, _mean(reconstructions), score, region)
 
     def _sum(self, case: LoadedCase, reconstructions: Tensor, maps: list[Tensor]) -> Tensor:
         """Return the weighted sum of all scores."""

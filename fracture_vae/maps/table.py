@@ -1,15 +1,18 @@
 """The table of case scores an inference leaves, scores.csv."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import write_csv
+from fracture_vae.maps.calibration.conformal import COLUMNS, q_values
 
 SCORES_FILE = "scores.csv"
-SCORE_COLUMNS = ("case_id", "patient_id", "level", "label", "fold", "score", "image", "error_map", "model")
+SCORE_COLUMNS = (
+    "case_id", "patient_id", "level", "label", "fold", "score", *COLUMNS, "image", "error_map", "model",
+)  # fmt: skip
 
 
 class ScoreTable:
@@ -51,11 +54,29 @@ class ScoreTable:
 
     def save(self) -> None:
         """Write the table, if anything changed."""
-        rows = {str(row["case_id"]): row for row in [*self.kept.values(), *(self.new[n] for n in sorted(self.new))]}
+        listed = _with_q_values([*self.kept.values(), *(self.new[n] for n in sorted(self.new))])
+        rows = {str(row["case_id"]): row for row in listed}
         if rows == self.on_disk:
             return
         write_csv(self.path, SCORE_COLUMNS, rows.values())
         self.on_disk = rows
+
+
+def _with_q_values(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows with the false-discovery rate at which each case is found among its patient's.
+
+    It goes by ``p_case``: p-values by patient are too coarse to find one of many. A case without a patient is by
+    itself; one without a p-value has none.
+    """
+    groups: dict[object, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.get("p_case"):
+            groups.setdefault(row.get("patient_id") or place, []).append(place)
+    given = [dict(row) for row in rows]
+    for places in groups.values():
+        for place, q in zip(places, q_values([float(rows[place]["p_case"]) for place in places]), strict=True):
+            given[place]["q_value"] = f"{q:.6g}"
+    return list(given)
 
 
 def read_scores(path: str | Path) -> list[dict[str, str]]:

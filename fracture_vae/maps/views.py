@@ -16,7 +16,7 @@ class Views(nn.Module):
 
     Args:
         networks: of one architecture; an ensemble where there are several.
-        scores: those that need the network; their maps are means over the views.
+        scores: those that need the network; their maps are means over each network's views.
         flips: spatial axes; images are mirrored along every set of them, the empty one too.
 
     Raises:
@@ -32,7 +32,8 @@ class Views(nn.Module):
         self.mirrorings = tuple(chain.from_iterable(combinations(flips, count) for count in range(len(flips) + 1)))
 
     def forward(self, batch: Tensor | Mapping[str, Tensor]) -> Tensor:
-        """Return (B, V * C + S, \\*spatial) float32: each view's reconstruction, mirrored back, then each score's map.
+        """Return (B, V * C + N * S, \\*spatial) float32: each view's reconstruction, mirrored back, network by network,
+        then each of the N networks' map of each score.
 
         Args:
             batch: images (B, C, \\*spatial), alone or under ``image`` beside ``valid`` (B, 1, \\*spatial) and
@@ -40,12 +41,13 @@ class Views(nn.Module):
         """
         given = {"image": batch} if isinstance(batch, Tensor) else batch
         views = [
-            self._view(network, given, [2 + axis for axis in axes])
+            [self._view(network, given, [2 + axis for axis in axes]) for axes in self.mirrorings]
             for network in self.networks
-            for axes in self.mirrorings
         ]
-        maps = [torch.stack([view[1 + place] for view in views]).mean(0) for place in range(len(self.scores))]
-        shown = [view[0] for view in views] + maps
+        maps = [
+            torch.stack([view[1 + place] for view in own]).mean(0) for own in views for place in range(len(self.scores))
+        ]
+        shown = [view[0] for own in views for view in own] + maps
         return shown[0] if len(shown) == 1 else torch.cat(shown, 1)
 
     def _view(self, network: nn.Module, given: Mapping[str, Tensor], axes: Sequence[int]) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """What an inference leaves behind: maps in the grid of their image, a sidecar, and one table of scores."""
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,24 +19,35 @@ from fracture_vae.cohort.nifti import description
 from fracture_vae.cohort.volumes import Stored, write_map
 from fracture_vae.errors import InputError, PartialFailure, nearest
 from fracture_vae.files import replacing, require_folder, sha256, write_text
+from fracture_vae.maps.calibration.apply import CalibratedMaker
+from fracture_vae.maps.calibration.stored import Judged
+from fracture_vae.maps.cases import LoadedCase
 from fracture_vae.maps.inference import Viewed
 from fracture_vae.maps.loading import BATCH_VOXELS
-from fracture_vae.maps.maker import MapMaker
+from fracture_vae.maps.maker import Made, MapMaker
 from fracture_vae.maps.table import SCORE_COLUMNS, SCORES_FILE, ScoreTable
 from fracture_vae.maps.threads import BoundedThreads
 from fracture_vae.training.run_folder import now, versions
 from fracture_vae.transforms import Preprocessing
 
+logger = logging.getLogger(__name__)
+
 KINDS = ("error", "signed", "recon", "valid")
+CALIBRATED_KINDS = ("z", "p")
+"""Maps that a calibrated model gives besides."""
+ALL_KINDS = (*KINDS, *CALIBRATED_KINDS)
 CAVEAT = "research use only"
 DISPLAY_MAX = 0.3
 """Upper end of the display range of residual maps, in units of the normalised intensity."""
+_Z_DISPLAY = (0.0, 10.0)
+_P_DISPLAY = (0.0, 0.1)
 _THREADS = min(8, max(2, os.cpu_count() or 1))
 _WAITING = 2 * BATCH_VOXELS  # cases that may wait to be written, in voxels
 
 
 class MapWriter:
-    """Writes ``_error``, ``_signed``, ``_recon`` and ``_valid`` maps and a JSON sidecar per case, and scores.csv.
+    """Writes ``_error``, ``_signed``, ``_recon`` and ``_valid`` maps and a JSON sidecar per case, and scores.csv; of a
+    calibrated model ``_z`` and ``_p`` maps too.
 
     Attach it to an evaluator whose iterations return lists of :class:`Viewed`. Threads make and write maps while the
     network goes on; it waits when too much is unwritten. Cases that could not be read, reconstructed or written are
@@ -48,7 +60,8 @@ class MapWriter:
         model: what the sidecars say of the model.
         preprocessing: what they say of the preprocessing.
         npy: also write each map as ``.npy``, in RAS order.
-        maps: which maps to write; ``error`` must be among them.
+        maps: which maps to write; ``error`` must be among them. Without a calibration there is no z and p.
+        calibrated: judges the cases, of a calibrated model.
 
     Raises:
         InputError: for a folder that cannot be written to, or a map there is not.
@@ -61,7 +74,8 @@ class MapWriter:
         model: Mapping[str, Any],
         preprocessing: Preprocessing,
         npy: bool = False,
-        maps: Sequence[str] = KINDS,
+        maps: Sequence[str] = ALL_KINDS,
+        calibrated: CalibratedMaker | None = None,
     ) -> None:
         require_folder(output_dir)
         _require_maps(maps)
@@ -69,6 +83,7 @@ class MapWriter:
         self.maker = maker
         self.npy = npy
         self.maps = tuple(maps)
+        self.calibrated = calibrated
         self.about = {"model": dict(model), "preprocessing": asdict(preprocessing), "versions": versions()}
         self.arrived = 0
         self.accepted: set[str] = set()
@@ -132,7 +147,7 @@ class MapWriter:
 
     def _forget(self, case_id: str) -> None:
         """Remove what this or an earlier inference left of a case that failed: it would pass for the whole of it."""
-        self._remove(case_id, KINDS)
+        self._remove(case_id, ALL_KINDS)
         (self.output_dir / f"{case_id}.json").unlink(missing_ok=True)
         self.table.forget(case_id)
 
@@ -147,7 +162,9 @@ class MapWriter:
             raise InputError(case.error)
         if not given.sum().isfinite():
             raise InputError(f"{case.stored.path}: the model's reconstruction is not finite; its training diverged")
-        error, reconstruction, score = self.maker(case, given)
+        made = self.maker(case, given)
+        error, reconstruction, score, _ = made
+        judged = self._judged(case, given, made)
         name = case.item["case_id"]
         unit = "normalised intensity"
         shown: dict[str, tuple[Tensor, str, tuple[float, float], type]] = {
@@ -156,24 +173,45 @@ class MapWriter:
             "recon": (reconstruction, f"reconstruction, {unit}", (0.0, 1.0), np.float32),
             "valid": (case.valid, "1 where the maps mean anything", (0.0, 1.0), np.uint8),
         }
-        for kind in self.maps:
+        if judged is not None:
+            shown["z"] = (judged.z, "healthy spreads above usual", _Z_DISPLAY, np.float32)
+            shown["p"] = (judged.p, "share of healthy voxels with such a z", _P_DISPLAY, np.float32)
+        kinds = [kind for kind in self.maps if kind in shown]
+        for kind in kinds:
             map_, said, (low, high), dtype = shown[kind]
             array = map_[0, 0].numpy()
             path = self.output_dir / f"{name}_{kind}.nii.gz"
             write_map(path, array, case.stored, descrip=f"{said}; {CAVEAT}", cal_min=low, cal_max=high, dtype=dtype)
             if self.npy:
                 _write_npy(self.output_dir / f"{name}_{kind}.npy", array.astype(dtype))
-        self._remove(name, [kind for kind in KINDS if kind not in self.maps])  # an earlier inference's
-        self._sidecar(case.item, case.stored, score)
+        self._remove(name, [kind for kind in ALL_KINDS if kind not in kinds])  # an earlier inference's
+        calibration = self.calibrated.told(judged) if self.calibrated and judged else None
+        self._sidecar(case.item, case.stored, score, kinds, calibration)
         listed = {key: case.item.get(key, "") for key in SCORE_COLUMNS}
         return {
             **listed,
+            **(self.calibrated.columns(judged) if self.calibrated and judged else {}),
             "score": f"{score:.6g}",
             "error_map": f"{name}_error.nii.gz",
             "model": self.about["model"].get("sha256", "")[:12],
         }
 
-    def _sidecar(self, item: Mapping[str, Any], stored: Stored, score: float) -> None:
+    def _judged(self, case: LoadedCase, shown: Tensor, made: Made) -> Judged | None:
+        if self.calibrated is None:
+            return None
+        if reason := self.calibrated.why_not(case, made):
+            logger.warning("%s: no z and p maps: %s", case.item["case_id"], reason)
+            return None
+        return self.calibrated(case, shown, made)
+
+    def _sidecar(
+        self,
+        item: Mapping[str, Any],
+        stored: Stored,
+        score: float,
+        kinds: Sequence[str],
+        calibration: Mapping[str, Any] | None,
+    ) -> None:
         composition = self.maker.composition
         names = dict.fromkeys(part.name for part in composition.parts)
         units = {
@@ -181,6 +219,8 @@ class MapWriter:
             "signed": "x - x̂ of the normalised intensity",
             "recon": "normalised intensity",
             "valid": "1 inside the source's field of view, else 0",
+            "z": "spreads of healthy maps above their location; 0 outside the field of view",
+            "p": "share of a new healthy map's voxels expected to have this z or more; 1 outside the field of view",
         }
         content = {
             "case_id": item["case_id"],
@@ -194,7 +234,8 @@ class MapWriter:
             "crop": json.loads(item["crop"]) if item.get("crop") else None,
             **self.about,
             "scores": {f"{composition.name}_top": score, **composition.plain()},
-            "units": {kind: units[kind] for kind in self.maps},
+            "calibration": calibration,
+            "units": {kind: units[kind] for kind in kinds},
             "notice": CAVEAT,
         }
         write_text(
@@ -213,8 +254,8 @@ class MapWriter:
 
 def _require_maps(maps: Sequence[str]) -> None:
     for kind in maps:
-        if kind not in KINDS:
-            raise InputError(f"maps: '{kind}' is not one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
+        if kind not in ALL_KINDS:
+            raise InputError(f"maps: '{kind}' is not one of {', '.join(ALL_KINDS)}{nearest(kind, ALL_KINDS)}")
     if "error" not in maps:
         raise InputError("maps: error, the primary output, must be among them")
 

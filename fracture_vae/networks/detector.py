@@ -7,13 +7,15 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fracture_vae.errors import InputError
 from fracture_vae.networks.build import build_network
 from fracture_vae.networks.levels import conditions
 from fracture_vae.networks.unet import FoldedUNet, UNetConfig
 from fracture_vae.registry import NETWORKS
 
+SEES = ("difference", "image")
 _RARE = -4.0
-"""The logit an untrained head answers with, a probability of 0.02: anomalies are rare (Lin et al. 2017, 3.3)."""
+"""Added to the head's logits, so that it starts from a probability of 0.02: anomalies are rare (Lin et al. 2017)."""
 
 
 class Detection(NamedTuple):
@@ -29,31 +31,41 @@ class Detection(NamedTuple):
 class Detector(nn.Module):
     """A reconstructor and a discriminative head (DRAEM: Zavrtanik et al. 2021, arXiv:2108.07610).
 
-    The head sees the image x, its reconstruction x̂ and \\|x - x̂\\|, and is trained on corruptions of healthy images.
-    Unlike DRAEM's it learns from x̂ as it is: its loss does not reach the reconstructor, which could otherwise use
-    x̂ to leave it messages. Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``.
+    The head sees the image x, its reconstruction x̂ and \\|x - x̂\\|, or x alone, and is trained on corruptions of
+    healthy images. Unlike DRAEM's it learns from x̂ as it is: its loss does not reach the reconstructor, which could
+    otherwise use x̂ to leave it messages. Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``.
 
     Args:
         reconstructor: its ``forward`` returns the reconstruction.
         head: shape of the head.
+        sees: ``difference`` for x, x̂ and \\|x - x̂\\|, or ``image`` for x alone.
         in_channels: C.
     """
 
     example: ClassVar[Callable[[], "Detector"]]
     example_shape: ClassVar[tuple[int, ...]] = (2, 1, 16, 16, 16)
 
-    def __init__(self, reconstructor: nn.Module, head: UNetConfig, in_channels: int = 1) -> None:
+    def __init__(
+        self, reconstructor: nn.Module, head: UNetConfig, in_channels: int = 1, sees: str = "difference"
+    ) -> None:
         super().__init__()
+        if sees not in SEES:
+            raise InputError(f"a detector's head sees {', '.join(SEES)}; not '{sees}'")
         self.reconstructor = reconstructor
-        self.head = FoldedUNet(head, 3 * in_channels, 1)
+        self.sees_difference = sees == "difference"
+        self.head = FoldedUNet(head, 3 * in_channels if self.sees_difference else in_channels, 1)
         self.downsampling = lcm(getattr(reconstructor, "downsampling", 1), head.downsampling)
 
     @classmethod
     def from_options(
-        cls, reconstructor: Mapping[str, Any], head: Mapping[str, Any] | None = None, in_channels: int = 1
+        cls,
+        reconstructor: Mapping[str, Any],
+        head: Mapping[str, Any] | None = None,
+        in_channels: int = 1,
+        sees: str = "difference",
     ) -> "Detector":
         """Return the detector of plain values: a network's ``name`` and options, and fields of :class:`UNetConfig`."""
-        return cls(build_network(**reconstructor), UNetConfig(**(head or {})), in_channels)
+        return cls(build_network(**reconstructor), UNetConfig(**(head or {})), in_channels, sees)
 
     @property
     def takes_level(self) -> bool:
@@ -71,8 +83,10 @@ class Detector(nn.Module):
 
     def locate(self, x: Tensor, reconstruction: Tensor) -> Tensor:
         """Anomaly logits (B, 1, \\*spatial) from x and its reconstruction, both (B, C, \\*spatial)."""
-        made = reconstruction.detach().to(x.dtype)
-        return self.head(torch.cat([x, made, (x - made).abs()], 1)).float() + _RARE
+        if self.sees_difference:
+            made = reconstruction.detach().to(x.dtype)
+            x = torch.cat([x, made, (x - made).abs()], 1)
+        return self.head(x).float() + _RARE
 
 
 _SMALL: Mapping[str, Any] = {"name": "vqvae", "channels": [4, 8], "quantizer_options": {"num_codes": 16, "dim": 8}}

@@ -1,14 +1,14 @@
 """A detector's objective: restore what is healthy, and mark what was changed on purpose."""
 
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
-from fracture_vae.networks import Detector
+from fracture_vae.networks import VQVAE, Detector, UNetConfig, VQVAEConfig, build_quantizer
 from fracture_vae.objectives.restoring import Restoring, seen
 from fracture_vae.objectives.segmentation import SegmentationLoss
 from fracture_vae.objectives.vq import VQReconstruction
@@ -49,7 +49,7 @@ class Discriminative(nn.Module):
         self.segmentation = SegmentationLoss(loss)
         self.weight = weight
         self.term_names = (*reconstruction.term_names, TERM)
-        self._terms = namedtuple("DiscriminativeTerms", self.term_names)  # type: ignore[misc]
+        self._terms: Callable[..., Any] = namedtuple("DiscriminativeTerms", self.term_names)  # type: ignore[misc]
 
     def forward(self, batch: Mapping[str, Tensor]) -> Any:
         """Return the terms for a batch as the reconstruction takes it, with ``anomaly``."""
@@ -64,14 +64,9 @@ class Discriminative(nn.Module):
     @staticmethod
     def example() -> tuple["Discriminative", dict[str, Tensor]]:
         """Return a small objective and a batch for the contract test."""
-        vqvae = {
-            "name": "vqvae",
-            "spatial_dims": 2,
-            "channels": [4, 8],
-            "quantizer_options": {"num_codes": 8, "dim": 8},
-        }
-        network = Detector.from_options(vqvae, {"spatial_dims": 2, "channels": [4, 8]})
+        vqvae = VQVAE(VQVAEConfig(spatial_dims=2, channels=(4, 8)), build_quantizer("vq", num_codes=8, dim=8))
+        network = Detector(vqvae, UNetConfig(spatial_dims=2, channels=(4, 8)))
         image, anomaly = torch.rand(2, 1, 16, 16), torch.zeros(2, 1, 16, 16)
         anomaly[..., 4:9, 5:12] = 1
         batch = {"image": image, "corrupted": image * (1 - anomaly), "anomaly": anomaly}
-        return Discriminative(network, VQReconstruction(network.reconstructor)), batch
+        return Discriminative(network, VQReconstruction(vqvae)), batch

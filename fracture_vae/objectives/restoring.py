@@ -18,8 +18,13 @@ class Restored(NamedTuple):
 class Restoring(Protocol):
     """An objective that tells what the network made of the batch, so that another can build on it."""
 
-    network: nn.Module
-    term_names: tuple[str, ...]
+    @property
+    def network(self) -> nn.Module:
+        """What it trains."""
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """The fields of its terms."""
 
     def restore(self, batch: Mapping[str, Tensor]) -> Restored:
         """Return the terms and the reconstruction; ``forward`` returns the terms alone."""

@@ -5,9 +5,10 @@ import logging
 import os
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ class Accelerated(nn.Module):
         self.acceleration = acceleration
         self._compiled: Callable[..., Any] | None = None
         if acceleration.compile:
-            self._compiled = torch.compile(self._run, fullgraph=True)
+            self._compiled = torch.compile(self._run, fullgraph=True, options=_compiler_options(acceleration))
         self._proven = False
 
     def forward(self, batch: dict[str, Tensor] | Tensor) -> Any:
@@ -178,6 +179,8 @@ def _prepare_process(acceleration: Acceleration) -> None:
         torch.backends.cudnn.benchmark = True  # every training batch has the same shape
     if acceleration.compile:
         _keep_compiled_code()
+        if acceleration.device.type == "cpu":
+            _try_instructions()
 
 
 def _keep_compiled_code() -> None:
@@ -186,6 +189,30 @@ def _keep_compiled_code() -> None:
 
     if os.environ.get(_CODE_CACHE, default_cache_dir()) == default_cache_dir():
         os.environ[_CODE_CACHE] = str(cache_folder() / "compiled" / _processor())
+
+
+def _compiler_options(acceleration: Acceleration) -> dict[str, str | int | bool | Callable[..., Any]]:
+    """Return what differs from the compiler's defaults.
+
+    On a CPU a buffer is freed once it was read last: to reuse one it may be held through a whole backward pass, and
+    the C library keeps what is freed anyway.
+    """
+    return {"allow_buffer_reuse": False} if acceleration.device.type == "cpu" else {}
+
+
+def _try_instructions() -> None:
+    """Have a thread find out which vector instructions the C++ compiler offers, for which ``torch.compile`` would wait.
+
+    It compiles and runs a small program for each kind, seven seconds in all where nothing is cached, and remembers.
+    """
+    with suppress(ImportError):  # imported here: two threads that import the same packages may see half of one
+        from torch._inductor import cpp_builder, cpu_vec_isa  # noqa: F401
+
+        def find_out() -> None:
+            with suppress(Exception):  # whatever is wrong with the compiler, torch.compile itself meets and tells
+                cpu_vec_isa.valid_vec_isa_list()
+
+        threading.Thread(target=find_out, name="instructions", daemon=True).start()
 
 
 def _processor() -> str:

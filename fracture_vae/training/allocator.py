@@ -6,8 +6,8 @@ from functools import cache
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's mallopt(3)
 _NEVER = -1
-LARGEST_KEPT = 2**30
-"""Bytes; larger blocks, such as a data set, go straight to the system and back."""
+LARGEST_KEPT = 2**26
+"""Bytes; larger blocks go straight to the system and back: kept, they would leave holes that nothing else fits."""
 
 
 @cache

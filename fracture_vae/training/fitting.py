@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fracture_vae.cohort.levels import level_index
 from fracture_vae.cohort.manifest import Cohort
+from fracture_vae.cohort.volumes import read_stored
 from fracture_vae.errors import InputError
 from fracture_vae.networks import Fitted, build_network
 from fracture_vae.training.checkpoints import FOLDER, LAST, save
@@ -68,7 +70,7 @@ def fit_baseline(
     Raises:
         InputError: for volumes or options that cannot be used.
     """
-    data = VolumeDataset(cohort.training(fold), preprocessing, multiple=1)
+    data = VolumeDataset(cohort.training(fold), preprocessing, _size(cohort), multiple=1)
     levels = torch.tensor([level_index(case.level) for case in data.data])
     options = dict(baseline.options)
     if baseline.network == "template":
@@ -85,3 +87,9 @@ def fit_baseline(
     )
     save(run_dir / FOLDER / LAST, {"network": network.state_dict(), "about": about.to_json()})
     finish(str(run_dir))
+
+
+def _size(cohort: Cohort) -> list[int]:
+    """Return the size that holds every volume of the folds: one grid for all, so that folds' models go together."""
+    cases = [case for number in cohort.folds for case in cohort.cases if case.fold == str(number)]
+    return list(np.max([read_stored(case.image).ras_shape for case in cases], axis=0).tolist())

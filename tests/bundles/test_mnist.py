@@ -246,6 +246,8 @@ EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("mnist_ae", "conv"): [("network.config.architecture", "conv")],
     ("mnist_ae", "deep"): [("network.config.hidden", (512, 256, 128)), ("network.config.activation", "gelu")],
     ("mnist_ae", "denoising"): [("objective.noise_std", 0.3)],
+    ("mnist_ae", "denoising_coarse"): [("corruption_def.cell", 4)],
+    ("mnist_ae", "self_supervised"): [("corruption_def.clean", 0.1)],
     ("mnist_ae", "linear"): [("network.config.hidden", ())],
     ("mnist_ae", "perceptual"): [("objective.perceptual.__class__.__name__", "FeatureDistance")],
     ("mnist_ae", "rae_gp"): [("objective.penalty", "gradient"), ("objective.weight", 1e-4)],

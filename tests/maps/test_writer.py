@@ -263,6 +263,33 @@ def test_another_score_is_what_the_error_map_holds(tiny_run: Path, tiny_cohort: 
     assert "l2_top" in json.loads((tmp_path / "p10.json").read_text(encoding="utf-8"))["scores"]
 
 
+def test_maps_are_made_of_what_the_network_was_trained_for_unless_said_otherwise(
+    train: Callable[..., Path], tiny_cohort: Path, tmp_path: Path
+) -> None:
+    run = train(tmp_path / "runs", score={"score": ["l2", "code_distance"], "smoothing_mm": 2, "flips": [0]})
+    images = [str(tiny_cohort.parent / "p10.nii.gz")]
+    infer(run, tmp_path / "own", images=images)
+    said = json.loads((tmp_path / "own" / "p10.json").read_text(encoding="utf-8"))["scores"]
+    assert [part["name"] for part in said["score"]] == ["l2", "code_distance"]
+    assert (said["smoothing_mm"], said["flips"], said["top_fraction"]) == (2, [0], 0.005)
+    infer(run, tmp_path / "other", images=images, score="l1", smoothing_mm=0, flips=[])
+    infer(run, tmp_path / "alone", images=images, score="code_distance", smoothing_mm=0, flips=[])
+    error, signed = (nib.load(tmp_path / "other" / f"p10_{kind}.nii.gz").get_fdata() for kind in ("error", "signed"))
+    np.testing.assert_array_equal(error, np.abs(signed))
+    assert not np.allclose(read_volume(tmp_path / "own" / "p10_error.nii.gz").array, error, atol=1e-3)
+
+
+def test_an_ensemble_s_map_is_the_mean_for_scores_that_need_the_network_too(
+    tiny_folds: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    settings = {"images": [str(tiny_cohort.parent / "ptest0.nii.gz")], "score": ["code_distance"], "flips": [0]}
+    infer(tiny_folds, tmp_path / "all", **settings)
+    for fold in (1, 2, 3):
+        infer(tiny_folds / f"fold_{fold}", tmp_path / str(fold), **settings)
+    together, *alone = (read_volume(tmp_path / name / "ptest0_error.nii.gz").array for name in ("all", "1", "2", "3"))
+    np.testing.assert_allclose(together, np.mean(alone, axis=0), atol=1e-6)
+
+
 def test_scores_that_are_none_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run fracture-vae infer first"):
         read_scores(tmp_path / "scores.csv")

@@ -12,7 +12,7 @@ from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.errors import InputError
 from fracture_vae.training import BatchLoader, VolumeDataset
-from fracture_vae.transforms import AugmentConfig, Preprocessing
+from fracture_vae.transforms import AugmentConfig, Preprocessing, build_corruption
 
 STILL = AugmentConfig(
     flip_prob=0, rotate_prob=0, translate_prob=0, scale_prob=0, noise_prob=0, brightness_prob=0, contrast_prob=0
@@ -181,3 +181,56 @@ def test_crops_of_another_spacing_or_window_do_not_mix(tmp_path: Path) -> None:
         cases = [usual, replace(usual, case_id="b", crop=other, row=3)]
         with pytest.raises(InputError, match=r"rows 2 and 3 \(a, b\)"):
             VolumeDataset(cases, Preprocessing("none"))
+
+
+def corrupting(data: VolumeDataset, **options: object) -> BatchLoader:
+    """A loader that darkens or brightens, by half, a blob in each volume."""
+    intensity = build_corruption("intensity", size=[0.5, 0.6], strength=[0.5, 0.5])
+    return BatchLoader(data, 2, corruption=intensity, seed=4, **options)  # type: ignore[arg-type]
+
+
+def test_a_corrupted_image_and_its_truth_come_beside_the_augmented_image(tmp_path: Path) -> None:
+    data = dataset(tmp_path, [(12, 16, 8), (16, 16, 16)])
+    loader = corrupting(data, shuffle=True, augmentation=AugmentConfig())
+    for _ in range(5):
+        batch = next(iter(loader))
+        assert set(batch) == {"image", "valid", "corrupted", "anomaly"}
+        assert batch["anomaly"].shape == (2, 1, 16, 16, 16)
+        assert not batch["corrupted"][batch["valid"] == 0].any()
+        assert not batch["anomaly"][batch["valid"] == 0].any()
+        difference = (batch["corrupted"] - batch["image"]).abs()
+        assert torch.equal(batch["anomaly"] > 0, difference > 0.02)
+
+
+def test_a_corruption_does_not_change_what_else_is_drawn(tmp_path: Path) -> None:
+    """So that runs with and without one see the same first batch."""
+    data = dataset(tmp_path, [(16, 16, 16)] * 2)
+    plain = BatchLoader(data, 2, shuffle=True, augmentation=AugmentConfig(), seed=4)
+    with_one = corrupting(data, shuffle=True, augmentation=AugmentConfig())
+    assert torch.equal(next(iter(plain))["image"], next(iter(with_one))["image"])
+
+
+def test_validation_is_corrupted_alike_in_every_epoch_and_training_is_not(tmp_path: Path) -> None:
+    data = dataset(tmp_path, [(16, 16, 16)] * 3)
+    validation, training = corrupting(data), corrupting(data, shuffle=True)
+    first, second = ([batch["corrupted"] for batch in validation] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0][0] - data.images[0], first[0][1] - data.images[1]), "one blob for all"
+    places = [next(iter(training))["anomaly"] for _ in range(2)]
+    assert not torch.equal(*places)
+
+
+def test_a_resumed_training_is_corrupted_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    data = dataset(tmp_path, [(16, 16, 16)] * 5)
+    first, second = (corrupting(data, shuffle=True, augmentation=AugmentConfig()) for _ in range(2))
+    list(first)
+    second.load_state_dict(first.state_dict())
+    for ours, theirs in zip(first, second, strict=True):
+        assert torch.equal(ours["corrupted"], theirs["corrupted"])
+        assert torch.equal(ours["anomaly"], theirs["anomaly"])
+
+
+def test_ranks_corrupt_differently(tmp_path: Path) -> None:
+    data = dataset(tmp_path, [(16, 16, 16)] * 4)
+    first, second = (next(iter(corrupting(data, rank=rank, world_size=2))) for rank in (0, 1))
+    assert not torch.equal(first["anomaly"], second["anomaly"])

@@ -12,13 +12,14 @@ from fracture_vae.registry import NETWORKS
 
 @NETWORKS.add_def("blank", "reconstructs zeros whatever it sees; for scores of the image alone")
 class Blank(Fitted):
-    """Zeros, of any size."""
+    """Zeros."""
 
     example: ClassVar[Callable[[], "Blank"]]
     example_shape: ClassVar[tuple[int, ...]] = (2, 1, 8, 8, 8)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def reconstruct_grid(self, x: Tensor, level: Tensor | None) -> Tensor:
         """Return zeros of x's shape."""
+        del level
         return torch.zeros_like(x, dtype=torch.float32)
 
     def fit(self, images: Tensor, levels: Tensor) -> None:

@@ -2,17 +2,18 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
-from fracture_vae.errors import InputError
+from fracture_vae.transforms.padding import centred
 
 
 class Fitted(nn.Module):
     """A network of buffers that healthy images set.
 
-    ``size`` (H, W, D) is the grid of the images it is fitted to, and the only one it takes: inference centres smaller
-    images in it, as fitting did.
+    ``size`` (H, W, D) is the grid of the images it is fitted to. Images of another size are centred in it, as fitting
+    did; what lies beyond is reconstructed as the mean of the rest.
     """
 
     downsampling = 1
@@ -30,17 +31,23 @@ class Fitted(nn.Module):
             levels: (N,) int64, as ``cohort.levels.level_index`` counts.
         """
 
-    def require_size(self, x: Tensor) -> None:
-        """Require images (B, 1, H, W, D) of the grid fitted to.
+    @abstractmethod
+    def reconstruct_grid(self, x: Tensor, level: Tensor | None) -> Tensor:
+        """Return reconstructions (B, 1, H, W, D) float32 of images of the grid, which may be of known levels (B,)."""
 
-        Raises:
-            InputError: for others.
-        """
-        if tuple(x.shape[1:]) != (1, *self.size):
-            raise InputError(
-                f"an image of {tuple(x.shape[1:])} does not fit a {type(self).__name__} of {(1, *self.size)}; fit it "
-                "with a larger size"
-            )
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return the reconstruction (B, 1, \\*spatial) float32 of x (B, 1, \\*spatial), of any size."""
+        if tuple(x.shape[2:]) == self.size:
+            return self.reconstruct_grid(x, level)
+        common = [min(sizes) for sizes in zip(x.shape[2:], self.size, strict=True)]
+        own: tuple[Any, ...] = (..., *centred(common, x.shape[2:]))
+        there: tuple[Any, ...] = (..., *centred(common, self.size))
+        grid = x.new_zeros(*x.shape[:2], *self.size)
+        grid[there] = x[own]
+        made = self.reconstruct_grid(grid, level)[there]
+        out = made.mean([2, 3, 4], keepdim=True).repeat(1, 1, *x.shape[2:])
+        out[own] = made
+        return out
 
 
 def inside(x: Tensor) -> Tensor:

@@ -43,13 +43,9 @@ class PCA(Fitted):
         self.register_buffer("mean", torch.zeros(voxels))
         self.register_buffer("axes", torch.zeros(components, voxels))  # orthonormal rows
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the projections (B, 1, H, W, D) of x (B, 1, H, W, D).
-
-        Raises:
-            InputError: for an image of another size.
-        """
-        self.require_size(x)
+    def reconstruct_grid(self, x: Tensor, level: Tensor | None) -> Tensor:
+        """Return the projections (B, 1, H, W, D) of x (B, 1, H, W, D)."""
+        del level
         with torch.autocast(x.device.type, enabled=False):
             centred = (x.float().flatten(1) - self.mean) * inside(x).flatten(1)
             return ((centred @ self.axes.T) @ self.axes + self.mean).reshape(x.shape)

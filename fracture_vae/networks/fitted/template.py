@@ -30,13 +30,8 @@ class Template(Fitted):
         self.register_buffer("numbers", torch.tensor([0, *levels]))
         self.register_buffer("means", torch.zeros(1 + len(levels), *self.size))
 
-    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
-        """Return the means (B, 1, H, W, D) of the levels (B,) of x (B, 1, H, W, D).
-
-        Raises:
-            InputError: for an image of another size.
-        """
-        self.require_size(x)
+    def reconstruct_grid(self, x: Tensor, level: Tensor | None) -> Tensor:
+        """Return the means (B, 1, H, W, D) of the levels (B,) of x (B, 1, H, W, D)."""
         given = torch.zeros(len(x), dtype=torch.int64, device=x.device) if level is None else level
         places = (given[:, None] == self.numbers).long().argmax(1)  # the first, of all, where no number is the level's
         return self.means[places][:, None]

@@ -18,6 +18,7 @@ from fracture_vae.transforms.corruption.masking import MaskedBlocks
 from fracture_vae.transforms.corruption.mixture import Mixture
 from fracture_vae.transforms.corruption.noise import CoarseNoise
 from fracture_vae.transforms.corruption.poisson import PoissonPatch
+from fracture_vae.transforms.corruption.repeated import Repeated
 from fracture_vae.transforms.corruption.texture import Texture
 from fracture_vae.transforms.corruption.two_valued import TwoValued
 
@@ -34,6 +35,7 @@ __all__ = [
     "MaskedBlocks",
     "Mixture",
     "PoissonPatch",
+    "Repeated",
     "Texture",
     "TwoValued",
     "build_corruption",

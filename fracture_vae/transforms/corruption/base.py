@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fracture_vae import registry
 from fracture_vae.errors import InputError
+from fracture_vae.transforms.corruption.filters import strongest
 
 CHANGED = 0.02
 """The least difference, in units of the normalised intensity, that makes a voxel one that was changed."""
@@ -96,4 +97,4 @@ def rows(params: Any, chosen: Tensor) -> Any:
 
 def changed(before: Tensor, after: Tensor, inside: Tensor) -> Tensor:
     """Return (B, 1, *spatial) 1 where ``inside`` is positive and (B, C, *spatial) ``after`` differs from ``before``."""
-    return ((after - before).abs().amax(1, keepdim=True) > CHANGED).logical_and_(inside > 0).to(before.dtype)
+    return (strongest((after - before).abs_()) > CHANGED).logical_and_(inside > 0).to(before.dtype)

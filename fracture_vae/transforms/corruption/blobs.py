@@ -1,30 +1,28 @@
-"""Where something may grow, and what outline it has: bumpy, turned ellipsoids with soft edges, centred in tissue."""
+"""Bumpy, turned ellipsoids with soft edges: the outline of what grows in tissue."""
 
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fracture_vae.transforms.corruption.box import Box, box_around, shape_for, spatial
+from fracture_vae.transforms.corruption.filters import local_mean, strongest
+from fracture_vae.transforms.corruption.places import tissue_places
 from fracture_vae.transforms.corruption.spline import field
 
-CANDIDATES = 32
-"""Places tried before an image is searched for tissue."""
 SMALLEST = 1.5
 """Shortest semi-axis in voxels."""
 BUMPS = 7
 """Coefficients of the outline's roughness along an axis."""
 BUMP = 0.6
 """Their distance, in longest semi-axes."""
-ROUGHNESS = 0.15
+ROUGHNESS = 0.18
 """Standard deviation of the outline, in semi-axes; it is cut at two of them."""
-UNEVENNESS = 0.25
+UNEVENNESS = 0.35
 """Standard deviation of the strength inside."""
 REACH = 1 + 2 * ROUGHNESS
 MARGIN = 2
 """Voxels of a box around its blob, so that neighbourhoods of 5 are whole."""
-_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class Blobs(NamedTuple):
@@ -42,20 +40,23 @@ class Blobs(NamedTuple):
     """(B, 2, BUMPS, …): spline coefficients of the outline's roughness, and of the strength's unevenness inside."""
 
 
-def draw_blobs(images: Tensor, size: tuple[float, float], generator: torch.Generator) -> Blobs:
+def draw_blobs(
+    images: Tensor, size: tuple[float, float], generator: torch.Generator, structured: bool = False
+) -> Blobs:
     """Draw a blob for each of (B, C, *spatial) ``images``.
 
     Its longest diameter is drawn uniformly from ``size``, as a share of the shortest axis; the others are 0.6 to 1
-    of it.
+    of it. It lies in tissue (see :mod:`fracture_vae.transforms.corruption.places`), where there is ``structured``
+    tissue rather than even, if that is asked for.
     """
     batch, dims = len(images), images.dim() - 2
     low, high = (share * min(images.shape[2:]) / 2 for share in size)
     longest = torch.rand(batch, 1, generator=generator) * (high - low) + low
     aspect = torch.rand(batch, dims, generator=generator) * 0.4 + 0.6
     radii = (longest * aspect / aspect.amax(1, keepdim=True)).clamp(min=SMALLEST)
-    edge = torch.rand(batch, generator=generator) * 0.4 + 0.3
+    edge = torch.rand(batch, generator=generator) * 0.5 + 0.5
     return Blobs(
-        centre=tissue_places(images, generator),
+        centre=tissue_places(images, radii.amax(1), structured, generator),
         radii=radii,
         turn=torch.linalg.qr(torch.randn(batch, dims, dims, generator=generator)).Q,
         edge=torch.maximum(edge, SMALLEST / radii.amax(1)).clamp(max=1),
@@ -63,25 +64,12 @@ def draw_blobs(images: Tensor, size: tuple[float, float], generator: torch.Gener
     )
 
 
-def tissue_places(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return for each image a place (B, D) in voxels where it is positive, or any where it is nowhere."""
-    batch, size = len(images), torch.tensor(images.shape[2:])
-    drawn = torch.rand(batch, CANDIDATES, len(size), generator=generator)
-    places = (drawn * size).long()
-    where: list[Tensor | slice] = [torch.arange(batch)[:, None], slice(None), *places.unbind(-1)]
-    values = images[tuple(where)].amax(-1).cpu()
-    found, first = (values > 0).max(1)
-    chosen = places[torch.arange(batch), first].float()
-    for sample in found.logical_not().nonzero().flatten().tolist():
-        tissue = (images[sample].amax(0) > 0).nonzero()
-        if len(tissue):
-            chosen[sample] = tissue[int(drawn[sample, 0, 0] * len(tissue))].float().cpu()
-    return chosen
+def box_of(blobs: Blobs, size: torch.Size, shape: tuple[int, ...] | None = None, reach: float = REACH) -> Box:
+    """Return the box that holds each blob up to ``reach`` semi-axes in images of ``size``, on the CPU.
 
-
-def box_of(blobs: Blobs, size: torch.Size, shape: tuple[int, ...] | None = None) -> Box:
-    """Return the box that holds all of each blob in images of ``size``, on the CPU; or the one of ``shape``."""
-    half = (blobs.turn * blobs.radii[:, None]).norm(dim=-1) * REACH + MARGIN
+    ``shape`` gives it that shape instead.
+    """
+    half = (blobs.turn * blobs.radii[:, None]).norm(dim=-1) * reach + MARGIN
     return box_around(blobs.centre, shape or shape_for(half, size), size)
 
 
@@ -117,9 +105,7 @@ def smooth_step(level: Tensor) -> Tensor:
 
 def tissue(region: Tensor) -> Tensor:
     """Return (B, 1, *spatial): 1 among positive voxels, towards 0 where a voxel's surroundings are empty."""
-    dims = region.dim() - 2
-    positive = (region.amax(1, keepdim=True) > 0).to(region.dtype)
-    share: Tensor = _POOL[dims](positive, 5, stride=1, padding=2, count_include_pad=False)
+    share = local_mean((strongest(region) > 0).to(region.dtype), 5)
     return (2 * share).clamp(max=1)
 
 

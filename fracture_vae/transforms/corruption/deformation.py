@@ -61,7 +61,7 @@ class Deformation:
     def draw(self, images: Tensor, generator: torch.Generator) -> DeformationParams:
         """Draw a deformation for each image."""
         batch, dims = len(images), images.dim() - 2
-        blobs = draw_blobs(images, self.size, generator)
+        blobs = draw_blobs(images, self.size, generator, structured=True)
         strength = draw_signed(self.strength, batch, generator)
         direction = F.normalize(torch.randn(batch, dims, generator=generator), dim=1)
         shifted = torch.rand(batch, generator=generator) < self.shifts
@@ -77,7 +77,7 @@ class Deformation:
         everywhere; |∇w| is at most 1.54 / radius, so a push of 0.65 radii does not fold either.
         """
         dims = images.dim() - 2
-        blobs, box = to_device(params.blobs, box_of(params.blobs, images.shape[2:]), images.device)
+        blobs, box = to_device(params.blobs, box_of(params.blobs, images.shape[2:], reach=1), images.device)
         weight = (1 - (1 - depth(blobs, box)) ** 2).clamp(min=0) ** 2
         swell = params.swell.to(images.device).reshape(-1, *[1] * dims)
         lines = []

@@ -12,6 +12,7 @@ from fracture_vae.transforms.corruption.blobs import Blobs, box_of, draw_blobs
 from fracture_vae.transforms.corruption.box import cut
 from fracture_vae.transforms.corruption.local import changed_in, inside
 from fracture_vae.transforms.corruption.options import require_between, take_range
+from fracture_vae.transforms.corruption.places import tissue_box
 
 
 class PatchParams(NamedTuple):
@@ -57,16 +58,27 @@ class Patch:
     def draw(self, images: Tensor, generator: torch.Generator) -> PatchParams:
         """Draw a blob for each image, and take a patch of its shape from another image."""
         batch, size = len(images), torch.tensor(images.shape[2:])
-        low, high = self.share
-        blobs = draw_blobs(images, self.size, generator)
-        share = torch.rand(batch, generator=generator) * (high - low) + low
+        least, most = self.share
+        blobs = draw_blobs(images, self.size, generator, structured=True)
+        share = torch.rand(batch, generator=generator) * (most - least) + least
         giver = (torch.arange(batch) + torch.randint(1, max(batch, 2), (batch,), generator=generator)) % batch
         reach = self.shift if batch > 1 else 1.0
         moved = ((torch.rand(batch, len(size), generator=generator) * 2 - 1) * reach * size).round().long()
         box = box_of(blobs, images.shape[2:])
-        start = (box.start + moved).clamp(min=0).minimum(size - torch.tensor(box.shape))
-        source = box._replace(start=start.to(images.device))
+        low, high = tissue_box(images)
+        start = _kept_in(low[giver], high[giver], box.start + moved, torch.tensor(box.shape))
+        source = box._replace(start=start.clamp(min=0).minimum(size - torch.tensor(box.shape)).to(images.device))
         return PatchParams(blobs, share, cut(images[giver.to(images.device)], source).cpu())
+
+
+def _kept_in(low: Tensor, high: Tensor, start: Tensor, shape: Tensor) -> Tensor:
+    """Return ``start`` (B, D), moved so that a box of ``shape`` lies between ``low`` and ``high``.
+
+    In their middle, if it is larger: what another image's padding holds is no patch of it.
+    """
+    last = high + 1 - shape
+    middle = (low + last) / 2
+    return start.clamp(torch.minimum(low, middle).long(), torch.maximum(last, middle).long())
 
 
 @CORRUPTIONS.add_def("foreign_patch", "a blob interpolated with another image of the batch (Tan et al. 2020)")

@@ -1,7 +1,7 @@
 """Lumps that grow out of tissue."""
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,7 +52,7 @@ class Growth:
         """Draw a lump for each image."""
         blobs = draw_blobs(images, self.size, generator)
         places = blobs.centre.long().to(images.device)
-        index = (torch.arange(len(images), device=images.device), slice(None), *places.unbind(1))
+        index: tuple[Any, ...] = (torch.arange(len(images), device=images.device), slice(None), *places.unbind(1))
         return GrowthParams(blobs, images[index].cpu())
 
     def apply(self, images: Tensor, params: GrowthParams) -> Corrupted:

@@ -35,7 +35,7 @@ class Intensity:
     """
 
     size: tuple[float, float] = (0.05, 0.3)
-    strength: tuple[float, float] = (0.1, 0.5)
+    strength: tuple[float, float] = (0.08, 0.4)
 
     dims: ClassVar[tuple[int, ...]] = (2, 3)
 

@@ -21,7 +21,7 @@ class MixtureParams(NamedTuple):
     part: Tensor
     """(B,) int64: the part, or -1 for an image left untouched."""
     drawn: tuple[Any, ...]
-    """What each part drew for the whole batch, in the order of the parts."""
+    """What each part drew for the whole batch, in the order of the parts; nothing for one that no image gets."""
 
 
 @CORRUPTIONS.add_def("mixture", "one of several corruptions for each image, some left untouched")
@@ -64,12 +64,16 @@ class Mixture:
         return cls([{"name": "intensity", "strength": [0.3, 0.5]}, {"name": "coarse_noise", "weight": 0.5}], clean=0.2)
 
     def draw(self, images: Tensor, generator: torch.Generator) -> MixtureParams:
-        """Draw a part for each image, and every part's parameters for all of them."""
+        """Draw a part for each image, and the parameters of the parts drawn."""
         weights = torch.tensor([weight for weight, _ in self._weighted])
         part = torch.multinomial(weights, len(images), replacement=True, generator=generator)
-        clean = torch.rand(len(images), generator=generator) < self.clean
-        drawn = tuple(corruption.draw(images, generator) for _, corruption in self._weighted)
-        return MixtureParams(torch.where(clean, -1, part), drawn)
+        part = torch.where(torch.rand(len(images), generator=generator) < self.clean, -1, part)
+        wanted = [bool((part == number).any()) for number in range(len(self._weighted))]
+        drawn = [
+            corruption.draw(images, generator) if needed else ()
+            for needed, (_, corruption) in zip(wanted, self._weighted, strict=True)
+        ]
+        return MixtureParams(part, tuple(drawn))
 
     def apply(self, images: Tensor, params: MixtureParams) -> Corrupted:
         """Apply to each image the part it was given."""

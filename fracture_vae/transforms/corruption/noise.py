@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fracture_vae.registry import CORRUPTIONS
 from fracture_vae.transforms.corruption.base import Corrupted, changed
+from fracture_vae.transforms.corruption.filters import strongest
 from fracture_vae.transforms.corruption.options import require_between, take_range
 from fracture_vae.transforms.corruption.spline import field
 
@@ -75,4 +76,4 @@ class CoarseNoise:
         ]
         scaled = coefficients * std.reshape(-1, *[1] * (images.dim() - 1))
         noisy = field(scaled, positions).mul_(images > 0).add_(images).clamp_(0, 1)
-        return Corrupted(noisy, changed(images, noisy, images.amax(1, keepdim=True)))
+        return Corrupted(noisy, changed(images, noisy, strongest(images)))

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fracture_vae.registry import CORRUPTIONS
 from fracture_vae.transforms.corruption.base import Corrupted
 from fracture_vae.transforms.corruption.blobs import REACH, Blobs, draw_blobs, to_device
+from fracture_vae.transforms.corruption.filters import local_mean
 from fracture_vae.transforms.corruption.local import changed_in, inside
 from fracture_vae.transforms.corruption.options import require_between, take_range
 from fracture_vae.transforms.corruption.spline import field
 
-_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+LARGEST = 0.7
+"""Largest standard deviation of the noise, as a share of the local brightness; more would be cut off at black."""
 
 
 class TextureParams(NamedTuple):
@@ -68,7 +69,7 @@ class Texture:
     def draw(self, images: Tensor, generator: torch.Generator) -> TextureParams:
         """Draw a texture for each image."""
         batch, dims = len(images), images.dim() - 2
-        blobs = draw_blobs(images, self.size, generator)
+        blobs = draw_blobs(images, self.size, generator, structured=True)
         (least, most), (low, high) = self.std, self.scale
         std = torch.rand(batch, generator=generator) * (most - least) + least
         lost = torch.rand(batch, generator=generator) < self.smoothed
@@ -90,14 +91,18 @@ class Texture:
         middle = (coefficients.shape[-1] - 1) / 2
         positions = [line / scale[:, None] + middle for line in place.box.offsets(blobs.centre)]
         noise = field(_without_coarse(coefficients), positions)
-        smooth = _POOL[dims](place.region, 5, stride=1, padding=2, count_include_pad=False)
+        smooth = local_mean(place.region, 5)
         std, loss = (value.reshape(-1, *[1] * (dims + 1)) for value in (std, loss))
-        change = std * noise + loss * (smooth - place.region)
+        change = torch.minimum(std, LARGEST * smooth) * noise + loss * (smooth - place.region)
         return changed_in(images, place, place.region + place.weight * change)
 
 
 def _without_coarse(coefficients: Tensor) -> Tensor:
-    """Return ``coefficients`` without what varies over more than three of them, with unit variance again."""
+    """Return ``coefficients`` without what varies over more than three of them, so that their field has unit variance.
+
+    With an axis's spline weights w and its mean of three M, the variance left is 1 - 2 (wᵀMw)^D + |Mw|^(2D), where
+    wᵀMw is 0.66 and |Mw|² 0.56 on average between two coefficients.
+    """
     dims = coefficients.dim() - 2
-    coarse = _POOL[dims](coefficients, 3, stride=1, padding=1, count_include_pad=False)
-    return (coefficients - coarse) / math.sqrt(1 - 3.0**-dims)
+    left = 1 - 2 * 0.66**dims + 0.56**dims
+    return (coefficients - local_mean(coefficients, 3)) / math.sqrt(left)

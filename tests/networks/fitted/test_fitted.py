@@ -78,7 +78,14 @@ def test_fitted_networks_say_what_they_cannot_take() -> None:
     network = PCA((4, 4, 4), 2)
     with pytest.raises(InputError, match="2 principal components need more than 2 images"):
         network.fit(torch.rand(2, 1, 4, 4, 4), torch.zeros(2, dtype=torch.int64))
-    with pytest.raises(InputError, match=r"an image of \(1, 4, 4, 8\) does not fit a PCA of \(1, 4, 4, 4\)"):
-        network(torch.rand(1, 1, 4, 4, 8))
     with pytest.raises(InputError, match="components 0 of a PCA"):
         build_network("pca", size=[4, 4, 4], components=0)
+
+
+def test_an_image_of_another_size_is_centred_in_the_grid_and_what_is_beyond_is_the_mean() -> None:
+    network = Template((4, 4, 4))
+    network.means.copy_(torch.arange(4.0)[:, None, None].expand(4, 4, 4))
+    shown = network(torch.ones(1, 1, 6, 2, 5))
+    assert shown.shape == (1, 1, 6, 2, 5)
+    assert shown[0, 0, :, 0, 0].tolist() == [1.5, 0, 1, 2, 3, 1.5]
+    assert shown[0, 0, 2].flatten().tolist() == [1.0] * 4 + [1.5] + [1.0] * 4 + [1.5]

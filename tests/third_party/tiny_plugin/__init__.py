@@ -1,13 +1,15 @@
-"""One network, one quantizer and one score, registered by importing this module."""
+"""One network, quantizer, corruption and score, registered by importing this module."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from fracture_vae.maps.scores import Score
 from fracture_vae.networks import Quantized, Quantizer
-from fracture_vae.registry import NETWORKS, QUANTIZERS, SCORES
+from fracture_vae.registry import CORRUPTIONS, NETWORKS, QUANTIZERS, SCORES
+from fracture_vae.transforms.corruption import Corrupted
 
 
 @NETWORKS.add_def("tiny_autoencoder", "one convolution, as a third party would add it")
@@ -44,6 +46,31 @@ class TinySign(Quantizer):
 
 
 TinySign.example = staticmethod(TinySign)
+
+
+class TinyParams(NamedTuple):
+    """How much darker each image gets."""
+
+    share: torch.Tensor
+
+
+@CORRUPTIONS.add_def("tiny_dark", "every image darker")
+@dataclass(frozen=True)
+class TinyDark:
+    """Takes a share of the brightness."""
+
+    most: float = 0.9
+    dims = (2, 3)
+
+    def draw(self, images, generator):
+        return TinyParams(self.most * torch.rand(len(images), generator=generator))
+
+    def apply(self, images, params):
+        dark = images * (1 - params.share.to(images.device).reshape(-1, *[1] * (images.dim() - 1)))
+        return Corrupted(dark, (images - dark > 0.02).float())
+
+
+TinyDark.example = staticmethod(TinyDark)
 
 
 @SCORES.add_def("tiny_cubed", "|x - x̂|³")

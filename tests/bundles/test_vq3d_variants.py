@@ -1,0 +1,153 @@
+"""Every variant of vq3d trains, changes what is built, and leaves a model that comes back."""
+
+import csv
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fracture_vae.jobs import resume_run, train_bundle, variant_config
+from fracture_vae.networks import Detector, build_network
+from fracture_vae.training.checkpoints import load
+
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "vq3d"
+VARIANTS = sorted(path.stem for path in (BUNDLE / "configs" / "variants").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def run_of(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any], tiny_cohort: Path) -> Callable[[str], Path]:
+    """``run_of(variant)`` is the folder of a run of two epochs; trained once, not to be changed."""
+
+    @functools.cache
+    def run(variant: str) -> Path:
+        project = tmp_path_factory.mktemp(variant)
+        overlay = variant_config(BUNDLE, variant)
+        own = json.loads(overlay.read_text(encoding="utf-8"))  # what the variant is for stays as it is
+        settings = {key: value for key, value in tiny.items() if key not in own}
+        train_bundle(BUNDLE, "1", [overlay], {"cohort": str(tiny_cohort), "project_dir": str(project), **settings})
+        return (project / "vq3d" / "latest").resolve()
+
+    return run
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_trains_to_finite_losses_and_a_model_that_loads(
+    run_of: Callable[[str], Path], variant: str
+) -> None:
+    run = run_of(variant)
+    assert run.name.endswith(f"-{variant}_fold1")
+    losses = {key: float(value) for key, value in rows(run)[-1].items() if key.endswith("_loss")}
+    assert {"train/recon_loss", "val/recon_loss", "train/total_loss"} <= losses.keys()
+    assert all(abs(value) < 100 for value in losses.values())
+    content = load(run / "checkpoints" / "last.pt")
+    network = build_network(**json.loads(content["about"])["network"])
+    network.load_state_dict(content["network"])
+
+
+EFFECTS: dict[str, list[tuple[str, Any]]] = {
+    "bottleneck_8x": [("network_def.downsampling", 8)],
+    "bottleneck_32x": [("network_def.downsampling", 32)],
+    "codes_64": [("network_def.quantizer.num_codes", 64)],
+    "codes_2048": [("network_def.quantizer.num_codes", 2048)],
+    "denoising": [("corruption_def.__class__.__name__", "CoarseNoise")],
+    "discriminative": [
+        ("network_def.__class__.__name__", "Detector"),
+        ("objective.term_names", ("total", "recon", "vq", "structure", "segmentation")),
+        ("corruption_def.__class__.__name__", "Mixture"),
+        ("key_term", "segmentation"),
+    ],
+    "level": [("network_def.level.levels", 29), ("network_def.takes_level", True)],
+    "masked": [("corruption_def.__class__.__name__", "MaskedBlocks")],
+    "self_supervised": [("corruption_def.__class__.__name__", "Mixture")],
+    "unet_denoising": [
+        ("network_def.__class__.__name__", "UNet"),
+        ("objective.__class__.__name__", "Reconstruction"),
+        ("corruption_def.__class__.__name__", "CoarseNoise"),
+    ],
+}
+"""What each variant makes of an object the config builds; the plain bundle has another value there."""
+
+
+@functools.cache
+def parsed(variant: str | None) -> ConfigParser:
+    parser = ConfigParser()
+    parser.read_config([BUNDLE / "configs" / "train.json", *([variant_config(BUNDLE, variant)] if variant else [])])
+    parser.update({"device": "cpu"})
+    return parser
+
+
+def built(variant: str | None, path: str) -> Any:
+    """An attribute of what the config builds, such as ``network_def.level.levels``; None where there is none."""
+    first, *names = path.split(".")
+    return functools.reduce(
+        lambda found, name: getattr(found, name, None), names, parsed(variant).get_parsed_content(first)
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_changes_what_is_built(variant: str) -> None:
+    for path, value in EFFECTS[variant]:
+        assert built(variant, path) == value
+        assert built(None, path) != value
+
+
+def test_a_discriminative_run_logs_its_head_and_chooses_by_it(run_of: Callable[[str], Path]) -> None:
+    run = run_of("discriminative")
+    for row in rows(run):
+        for part in ("train", "val"):
+            total, *terms = (float(row[f"{part}/{name}_loss"]) for name in ("total", "recon", "vq", "segmentation"))
+            assert total == pytest.approx(sum(terms))
+            assert float(row[f"{part}/perplexity"]) >= 1, "the codebook inside the detector is watched"
+    best = json.loads((run / "checkpoints" / "best.json").read_text(encoding="utf-8"))
+    validated = sorted(float(row["val/segmentation_loss"]) for row in rows(run))
+    assert [entry["value"] for entry in best] == pytest.approx(validated)
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    assert {"train/segmentation_loss", "val/segmentation_loss"} <= set(events.Tags()["scalars"])
+    shown = ("original", "corrupted", "recon", "error", "probability", "anomaly")
+    assert set(events.Tags()["images"]) == {f"val/{name}_slice" for name in shown}
+
+
+def trained(run: Path) -> Detector:
+    content = load(run / "checkpoints" / "last.pt")
+    network = build_network(**json.loads(content["about"])["network"])
+    assert isinstance(network, Detector)
+    network.load_state_dict(content["network"])
+    return network.eval()
+
+
+def test_the_codebook_inside_a_detector_starts_from_data(run_of: Callable[[str], Path]) -> None:
+    assert not trained(run_of("discriminative")).reconstructor.quantizer.needs_vectors
+
+
+def test_a_trained_detector_is_exported_and_agrees(run_of: Callable[[str], Path], tmp_path: Path) -> None:
+    network, image = trained(run_of("discriminative")), torch.rand(1, 1, 16, 16, 16)
+    torch.export.save(torch.export.export(network, (image,)), tmp_path / "model.pt2")
+    torch.jit.save(torch.jit.trace(network, image), tmp_path / "model.ts")
+    with torch.no_grad():
+        for loaded in (torch.export.load(tmp_path / "model.pt2").module(), torch.jit.load(tmp_path / "model.ts")):
+            torch.testing.assert_close(loaded(image), network(image), atol=1e-5, rtol=0)
+
+
+def test_a_discriminative_run_goes_on_as_if_never_stopped(
+    tmp_path: Path, tiny: dict[str, Any], tiny_cohort: Path
+) -> None:
+    overlay = variant_config(BUNDLE, "discriminative")
+    settings = {**tiny, "cohort": str(tiny_cohort), "project_dir": str(tmp_path), "lr_schedule": "constant"}
+    train_bundle(BUNDLE, "1", [overlay], {**settings, "max_epochs": 1})
+    run = (tmp_path / "vq3d" / "latest").resolve()
+    resume_run(run, {"max_epochs": 2})
+    train_bundle(BUNDLE, "1", [overlay], {**settings, "run_name": "whole"})
+    whole = (tmp_path / "vq3d" / "latest").resolve()
+    first, second = (load(folder / "checkpoints" / "last.pt")["network"] for folder in (run, whole))
+    assert all(torch.equal(first[name], second[name]) for name in second)
