@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture_vae.evaluation.curves import average_precision, roc_area, roc_pairs
+from fracture_vae.evaluation.curves import Ranking, average_precision, rank, roc_area, roc_pairs
 from fracture_vae.evaluation.resampling import Resamples, Sampled, sampled
 
 Weights = NDArray[np.float64]
@@ -56,27 +56,31 @@ def counted(groups: Ranked, weights: Weights) -> Weights:
     return np.asarray(np.add.reduceat(weights[:, groups.order], groups.starts, axis=1))
 
 
+def _rank(groups: Ranked, weights: Weights, abnormal: NDArray[np.bool_]) -> Ranking:
+    return rank(counted(groups, weights * abnormal), counted(groups, weights * ~abnormal))
+
+
 def measure_cases(table: CaseTable, resamples: Resamples) -> dict[str, Sampled]:
     """Return what the labels allow of the measures of cases, by name (see `fracture_vae.evaluation.measures`)."""
-    abnormal, normal = table.labels == 1, table.labels == 0
+    abnormal = table.labels == 1
     own, alone = ranked(table.scores), ranked(table.level_alone)
     strata = [(table.levels == level, ranked(table.scores[table.levels == level])) for level in np.unique(table.levels)]
 
     def statistic(times: Weights) -> dict[str, Weights]:
         weights = times[:, table.places]
-        positive, negative = counted(own, weights * abnormal), counted(own, weights * normal)
+        ranking = _rank(own, weights, abnormal)
         found = {
-            "auroc": roc_area(positive, negative),
-            "level_alone_auroc": roc_area(counted(alone, weights * abnormal), counted(alone, weights * normal)),
+            "auroc": roc_area(ranking),
+            "level_alone_auroc": roc_area(_rank(alone, weights, abnormal)),
             "within_level_auroc": _within(strata, weights, abnormal),
-            "average_precision": average_precision(positive, negative),
+            "average_precision": average_precision(ranking),
         }
         found["auroc_over_level_alone"] = found["auroc"] - found["level_alone_auroc"]
         for name, flag in table.flags.items():
             found |= _rates(name, weights, abnormal, flag)
         return found
 
-    return sampled(statistic, resamples, 4 * len(table.labels))
+    return sampled(statistic, resamples, len(table.labels))
 
 
 def within_strata(
@@ -93,7 +97,7 @@ def within_strata(
     def statistic(times: Weights) -> dict[str, Weights]:
         return {"auroc": _within(groups, times[:, places], abnormal)}
 
-    return sampled(statistic, resamples, 4 * len(scores))
+    return sampled(statistic, resamples, len(scores))
 
 
 def _within(
@@ -102,8 +106,7 @@ def _within(
     """Return Σ U_s / Σ n₀ₛ n₁ₛ over strata s: (r,)."""
     won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
     for inside, groups in strata:
-        own, kind = weights[:, inside], abnormal[inside]
-        more = roc_pairs(counted(groups, own * kind), counted(groups, own * ~kind))
+        more = roc_pairs(_rank(groups, weights[:, inside], abnormal[inside]))
         won, pairs = won + more.won, pairs + more.all
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(won / pairs)

@@ -1,8 +1,8 @@
 """Areas and averages from counts by falling score: pure functions, over any number of resamples at once.
 
 Cases, voxels, regions and candidates are all counted in G groups of equal score (or of one bin of scores), the highest
-first. Every argument called ``positive``, ``negative``, … is such counts, (…, G); the result is (…). What the counts
-do not allow, such as an area without negatives, is NaN. What shares a group is tied.
+first, (…, G); the result is (…). What the counts do not allow, such as an area without negatives, is NaN. What shares a
+group is tied.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,20 @@ class Bounds(NamedTuple):
     high: float
 
 
+class Ranking(NamedTuple):
+    """Positives and negatives by falling score, (…, G): in each group, and in it and those above."""
+
+    positive: Counts
+    negative: Counts
+    found: Counts
+    false: Counts
+
+
+def rank(positive: Counts, negative: Counts) -> Ranking:
+    """Sum up the counts of both."""
+    return Ranking(positive, negative, np.cumsum(positive, -1), np.cumsum(negative, -1))
+
+
 class Pairs(NamedTuple):
     """Pairs of a positive and a negative in which the positive scores higher, ties half; and all pairs."""
 
@@ -33,36 +47,36 @@ class Pairs(NamedTuple):
     all: Counts
 
 
-def roc_pairs(positive: Counts, negative: Counts) -> Pairs:
+def roc_pairs(ranking: Ranking) -> Pairs:
     """Return the Mann-Whitney statistic U, and n₀ n₁ (Hanley & McNeil 1982)."""
-    below = negative.sum(-1)[..., None] - np.cumsum(negative, -1)
-    won = (positive * (below + negative / 2)).sum(-1)
-    return Pairs(np.asarray(won), np.asarray(positive.sum(-1) * negative.sum(-1)))
+    n1, n0 = ranking.found[..., -1], ranking.false[..., -1]
+    lost = (ranking.positive * (ranking.false - ranking.negative / 2)).sum(-1)
+    return Pairs(np.asarray(n1 * n0 - lost), np.asarray(n1 * n0))
 
 
-def roc_area(positive: Counts, negative: Counts) -> Counts:
+def roc_area(ranking: Ranking) -> Counts:
     """Return the probability that a positive scores above a negative, ties half: U / (n₀ n₁)."""
-    won, pairs = roc_pairs(positive, negative)
+    won, pairs = roc_pairs(ranking)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(won / pairs)
 
 
-def average_precision(positive: Counts, negative: Counts) -> Counts:
+def average_precision(ranking: Ranking) -> Counts:
     """Return Σ (Rₙ − Rₙ₋₁) Pₙ over the groups, R recall and P precision (as scikit-learn; no interpolation)."""
-    found = np.cumsum(positive, -1)
+    positive, _, found, false = ranking
     with np.errstate(divide="ignore", invalid="ignore"):
-        precision = found / (found + np.cumsum(negative, -1))
-        return np.asarray(np.where(positive > 0, positive * precision, 0.0).sum(-1) / found[..., -1])
+        gained = positive * found / np.maximum(found + false, 1e-9)  # nothing is gained where nothing is yet
+        return np.asarray(gained.sum(-1) / found[..., -1])
 
 
-def average_precision_bounds(positive: Counts, negative: Counts) -> Bounds:
+def average_precision_bounds(ranking: Ranking) -> Bounds:
     """Return between what the average precision of the single scores lies; of one histogram, (G,), with positives.
 
     Wherever in its bin a positive lies, its precision is at least that of the bin's first positive behind all of the
     bin's negatives, and at most that of its last before all of them.
     """
+    positive, negative, found, false = ranking
     some = positive > 0
-    found, false = np.cumsum(positive), np.cumsum(negative)
     before, clean = found - positive, false - negative
     least = (before + 1) / (before + 1 + false)
     most = found / np.maximum(found + clean, 1)
@@ -70,14 +84,14 @@ def average_precision_bounds(positive: Counts, negative: Counts) -> Bounds:
     return Bounds(float((weight * least[some]).sum()), float((weight * most[some]).sum()))
 
 
-def best_dice(positive: Counts, negative: Counts) -> Counts:
+def best_dice(ranking: Ranking) -> Counts:
     """Return the highest Dice = 2 TP / (2 TP + FP + FN) of all groups taken as the last one above the threshold."""
-    found, false = np.cumsum(positive, -1), np.cumsum(negative, -1)
+    found, false = ranking.found, ranking.false
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((2 * found / (found + false + found[..., -1:])).max(-1))
+        return np.asarray(2 * (found / (found + false + found[..., -1:])).max(-1))
 
 
-def region_overlap_area(overlap: Counts, negative: Counts, regions: Counts, limit: float = LIMIT) -> Counts:
+def region_overlap_area(overlap: Counts, ranking: Ranking, regions: Counts, limit: float = LIMIT) -> Counts:
     """Return AUPRO: the per-region overlap integrated over the false-positive rate from 0 to ``limit``, over ``limit``.
 
     Bergmann et al., "Uninformed Students", CVPR 2020: PRO(t) = 1/K Σₖ |P(t) ∩ Cₖ| / |Cₖ| over the K connected regions
@@ -86,26 +100,25 @@ def region_overlap_area(overlap: Counts, negative: Counts, regions: Counts, limi
 
     Args:
         overlap: Σₖ of the share of region k that lies in the group, (…, G).
-        negative: voxels without anomaly in the group, (…, G).
+        ranking: of the voxels.
         regions: K, (…).
         limit: in (0, 1].
     """
+    step, reached = ranking.negative, np.cumsum(overlap, -1)
+    most = limit * ranking.false[..., -1:]
+    width = np.clip(most - (ranking.false - step), 0, step)
     with np.errstate(divide="ignore", invalid="ignore"):
-        reached = np.cumsum(overlap, -1) / regions[..., None]
-        rate = np.cumsum(negative, -1) / negative.sum(-1)[..., None]
-        step, rise = negative / negative.sum(-1)[..., None], overlap / regions[..., None]
-        width = np.clip(limit - (rate - step), 0, step)
-        end = reached - rise + np.where(step > 0, rise * width / step, 0.0)
-        return np.asarray((width * (reached - rise + end) / 2).sum(-1) / limit)
+        inside = width / np.maximum(step, 1e-9)  # all of a group, none, or the part before the limit
+        area = (width * (reached - overlap * (1 - inside / 2))).sum(-1)
+        return np.asarray(area / most[..., 0] / regions)
 
 
-def region_overlap_bounds(overlap: Counts, negative: Counts, regions: float, limit: float = LIMIT) -> Bounds:
+def region_overlap_bounds(overlap: Counts, ranking: Ranking, regions: float, limit: float = LIMIT) -> Bounds:
     """Return between what AUPRO of the single scores lies; of one histogram, (G,)."""
-    reached = np.cumsum(overlap) / regions
-    rate, step = np.cumsum(negative) / negative.sum(), negative / negative.sum()
-    width = np.clip(limit - (rate - step), 0, step)
-    low, high = (width * (reached - overlap / regions)).sum() / limit, (width * reached).sum() / limit
-    return Bounds(float(low), float(high))
+    step, reached = ranking.negative, np.cumsum(overlap) / regions
+    most = limit * ranking.false[-1]
+    width = np.clip(most - (ranking.false - step), 0, step)
+    return Bounds(float((width * (reached - overlap / regions)).sum() / most), float((width * reached).sum() / most))
 
 
 def froc_score(

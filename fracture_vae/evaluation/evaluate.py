@@ -17,7 +17,7 @@ from fracture_vae.evaluation.lines import Line, case_lines, voxel_lines
 from fracture_vae.evaluation.looking import record_evaluation
 from fracture_vae.evaluation.measures import CALIBRATED
 from fracture_vae.evaluation.out_of_fold import SPECIFICITIES, at_specificity, level_alone, reference_normals
-from fracture_vae.evaluation.resampling import Estimate, Resamples, Sampled, draw
+from fracture_vae.evaluation.resampling import RESAMPLES, Estimate, Resamples, Sampled, draw
 from fracture_vae.evaluation.scored import Scored, choose_kind, outside, read_scored, require_maps, require_same_cases
 from fracture_vae.evaluation.tallies import Binning, binning, measure_voxels, tally_all, total
 from fracture_vae.evaluation.voxels import Asked, Tally
@@ -76,7 +76,7 @@ class Evaluation:
         binning: how far counting voxels in bins may have moved a figure; None without voxel truth.
         notes: what must be known to read the figures, a sentence each.
         lines: the curves of all cases, to draw, by name (`fracture_vae.evaluation.lines`).
-        seed: of the resamples.
+        seed, resamples: of the intervals.
     """
 
     maps: Path
@@ -89,6 +89,7 @@ class Evaluation:
     notes: tuple[str, ...]
     lines: Mapping[str, Line]
     seed: int
+    resamples: int
 
     @property
     def overall(self) -> Mapping[str, Estimate]:
@@ -114,6 +115,7 @@ def evaluate(
     against: Sequence[str | os.PathLike[str]] = (),
     kind: str | None = None,
     seed: int = 0,
+    resamples: int = RESAMPLES,
     unrecorded: bool = False,
 ) -> Evaluation:
     """Evaluate the maps and scores an inference wrote.
@@ -128,6 +130,7 @@ def evaluate(
         against: other such folders, of the same cases, to subtract.
         kind: ``error`` or ``z``; by default ``z`` where all cases have it.
         seed: of the resamples.
+        resamples: of the patients, for the intervals.
         unrecorded: evaluate hold-out cases even where the look cannot be recorded.
 
     Raises:
@@ -143,12 +146,12 @@ def evaluate(
         known[:] = False
     own = [case for case, there in zip(cases, known, strict=True) if there]
     kinds = [_kind(one, own, kind) for one in scored]
-    resamples = draw([case.patient_id for case in cases], seed)
-    places = resamples.places([case.patient_id for case in cases])
+    draws = draw([case.patient_id for case in cases], seed, resamples)
+    places = draws.places([case.patient_id for case in cases])
     counted = [_count(table, one, places, which, known) for one, which in zip(scored, kinds, strict=True)]
     look = record_evaluation(table, scored, unrecorded)  # after what may fail, before anything is seen
     masks = _groups(cases)
-    measured = [[_measure(one, inside, resamples) for _, _, inside in masks] for one in counted]
+    measured = [[_measure(one, by, inside, draws) for by, _, inside in masks] for one in counted]
     first = counted[0]
     groups = tuple(
         _group(by, name, first, inside, found) for (by, name, inside), found in zip(masks, measured[0], strict=True)
@@ -171,6 +174,7 @@ def evaluate(
         notes=notes,
         lines=lines,
         seed=seed,
+        resamples=resamples,
     )
 
 
@@ -225,9 +229,10 @@ def _groups(cases: Sequence[Case]) -> list[tuple[str, str, NDArray[np.bool_]]]:
     return groups
 
 
-def _measure(counted: _Counted, inside: NDArray[np.bool_], resamples: Resamples) -> dict[str, Sampled]:
+def _measure(counted: _Counted, by: str, inside: NDArray[np.bool_], resamples: Resamples) -> dict[str, Sampled]:
+    """Measure some of the cases; the level says nothing within one level, or where there are none."""
     found = measure_cases(counted.table.some(inside), resamples)
-    if len(set(counted.table.levels.tolist())) < 2:
+    if by == "level" or len(set(counted.table.levels.tolist())) < 2:
         for name in ("level_alone_auroc", "auroc_over_level_alone", "within_level_auroc"):
             found.pop(name, None)
     own = [tally for tally, kept in zip(counted.tallies, inside[counted.mapped], strict=True) if kept]

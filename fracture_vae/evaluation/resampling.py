@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
-_AT_ONCE = 1 << 21  # numbers of a block of resamples
+_AT_ONCE = 1 << 16  # numbers of a block of resamples: what a core's cache holds, several times
 
 
 class Estimate(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 from fracture_vae.evaluation.evaluate import Comparison, Evaluation, Group
 from fracture_vae.evaluation.measures import title
-from fracture_vae.evaluation.resampling import RESAMPLES, Estimate
+from fracture_vae.evaluation.resampling import Estimate
 from fracture_vae.files import require_folder, write_text
 
 JSON_FILE = "evaluation.json"
@@ -46,7 +46,7 @@ def as_table(found: Evaluation) -> str:
         f"# Evaluation of {which} in {found.maps}",
         "",
         f"Cohort {found.cohort}; models {', '.join(found.models) or 'unknown'}. {_counts(everything)} "
-        f"95 % intervals: {RESAMPLES} resamples of patients, seed {found.seed}. Research use only.",
+        f"95 % intervals: {found.resamples} resamples of patients, seed {found.seed}. Research use only.",
         "",
         *_grid(["all cases", "value", "95 % interval", "compare with"], _overall(everything)),
         "",
@@ -149,7 +149,7 @@ def as_json(found: Evaluation) -> dict[str, Any]:
         "kind": found.kind,
         "models": list(found.models),
         "seed": found.seed,
-        "resamples": RESAMPLES,
+        "resamples": found.resamples,
         "groups": [{**group._asdict(), "measures": _plain(group.measures)} for group in found.groups],
         "against": [
             {

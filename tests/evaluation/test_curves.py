@@ -14,6 +14,7 @@ from fracture_vae.evaluation.curves import (
     average_precision_bounds,
     best_dice,
     froc_score,
+    rank,
     region_overlap_area,
     region_overlap_bounds,
     roc_area,
@@ -43,18 +44,18 @@ def array(*values: float) -> NDArray[np.float64]:
 def test_areas_by_hand() -> None:
     # falling: a positive; a tie of one each; a negative; a positive
     positive, negative = array(1, 1, 0, 1), array(0, 1, 1, 0)
-    assert roc_pairs(positive, negative).won == 2 + 1.5 + 0
-    assert roc_area(positive, negative) == pytest.approx(3.5 / 6)
-    assert average_precision(positive, negative) == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
-    assert best_dice(positive, negative) == pytest.approx(max(2 / 4, 4 / 6, 4 / 7, 6 / 8))
+    assert roc_pairs(rank(positive, negative)).won == 2 + 1.5 + 0
+    assert roc_area(rank(positive, negative)) == pytest.approx(3.5 / 6)
+    assert average_precision(rank(positive, negative)) == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
+    assert best_dice(rank(positive, negative)) == pytest.approx(max(2 / 4, 4 / 6, 4 / 7, 6 / 8))
 
 
 @settings(max_examples=60, deadline=None)
 @given(scored)
 def test_areas_are_scikit_learn_s(rows: list[tuple[int, int]]) -> None:
     labels, scores, positive, negative = grouped(rows)
-    assert roc_area(positive, negative) == pytest.approx(roc_auc_score(labels, scores))
-    assert average_precision(positive, negative) == pytest.approx(average_precision_score(labels, scores))
+    assert roc_area(rank(positive, negative)) == pytest.approx(roc_auc_score(labels, scores))
+    assert average_precision(rank(positive, negative)) == pytest.approx(average_precision_score(labels, scores))
 
 
 @settings(max_examples=40, deadline=None)
@@ -63,15 +64,15 @@ def test_only_the_order_of_scores_counts(rows: list[tuple[int, int]], monotone: 
     _, _, positive, negative = grouped(rows)
     changed = [(label, monotone(np.float64(score))) for label, score in rows]  # type: ignore[operator]
     _, _, other_positive, other_negative = grouped(changed)
-    assert roc_area(positive, negative) == roc_area(other_positive, other_negative)
-    assert average_precision(positive, negative) == average_precision(other_positive, other_negative)
+    assert roc_area(rank(positive, negative)) == roc_area(rank(other_positive, other_negative))
+    assert average_precision(rank(positive, negative)) == average_precision(rank(other_positive, other_negative))
 
 
 @settings(max_examples=40, deadline=None)
 @given(counts)
 def test_turning_the_order_round_turns_the_area_round(rows: list[tuple[int, int]]) -> None:
     positive, negative = (np.array(column, float) for column in zip(*rows, strict=True))
-    assert roc_area(positive, negative) == pytest.approx(1 - roc_area(positive[::-1], negative[::-1]))
+    assert roc_area(rank(positive, negative)) == pytest.approx(1 - roc_area(rank(positive[::-1], negative[::-1])))
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,22 +85,22 @@ def test_the_figure_of_single_scores_lies_within_the_bounds_of_its_bins(rows: li
         order.shuffle(inside)
         single += inside
     kind = np.array(single)
-    bounds = average_precision_bounds(positive, negative)
-    value = average_precision((kind == 1).astype(float), (kind == 0).astype(float))
+    bounds = average_precision_bounds(rank(positive, negative))
+    value = average_precision(rank((kind == 1).astype(float), (kind == 0).astype(float)))
     assert bounds.low - 1e-12 <= value <= bounds.high + 1e-12
-    assert bounds.low <= average_precision(positive, negative) <= bounds.high + 1e-12
+    assert bounds.low - 1e-12 <= average_precision(rank(positive, negative)) <= bounds.high + 1e-12
     regions = positive.sum()  # every voxel a region
-    bounds = region_overlap_bounds(positive, negative, regions)
-    value = region_overlap_area((kind == 1).astype(float), (kind == 0).astype(float), regions)
+    bounds = region_overlap_bounds(positive, rank(positive, negative), regions)
+    value = region_overlap_area((kind == 1) * 1.0, rank((kind == 1) * 1.0, (kind == 0) * 1.0), regions)
     assert bounds.low - 1e-12 <= value <= bounds.high + 1e-12
 
 
 def test_what_the_counts_do_not_allow_is_nan() -> None:
     none, some = array(0, 0), array(1, 2)
-    assert np.isnan(roc_area(none, some))
-    assert np.isnan(roc_area(some, none))
-    assert np.isnan(average_precision(none, some))
-    assert np.isnan(region_overlap_area(none, some, array(0)[0]))
+    assert np.isnan(roc_area(rank(none, some)))
+    assert np.isnan(roc_area(rank(some, none)))
+    assert np.isnan(average_precision(rank(none, some)))
+    assert np.isnan(region_overlap_area(none, rank(none, some), array(0)[0]))
     assert np.isnan(froc_score(none, some, np.float64(0), np.float64(3)))
 
 
@@ -107,21 +108,26 @@ def test_aupro_by_hand() -> None:
     # two regions: one found whole by the first group, half of the other by the third; a fifth of the rest in each
     overlap, negative = array(1, 0, 0.5, 0.5, 0), array(1, 1, 1, 1, 1)
     # the curve: (0.2, 0.5), (0.4, 0.5), (0.6, 0.75): up to 0.3 it is a triangle and half a rectangle
-    assert region_overlap_area(overlap, negative, np.float64(2)) == pytest.approx((0.2 * 0.25 + 0.1 * 0.5) / 0.3)
-    assert region_overlap_area(overlap, negative, np.float64(2), limit=1.0) == pytest.approx(
+    assert region_overlap_area(overlap, rank(overlap, negative), np.float64(2)) == pytest.approx(
+        (0.2 * 0.25 + 0.1 * 0.5) / 0.3
+    )
+    assert region_overlap_area(overlap, rank(overlap, negative), np.float64(2), limit=1.0) == pytest.approx(
         0.2 * 0.25 + 0.2 * 0.5 + 0.2 * 0.625 + 0.2 * 0.875 + 0.2 * 1
     )
 
 
 def test_the_limit_cuts_a_sloping_piece() -> None:
     # one group rises from 0 to 1 over the whole rate: PRO(0.3) = 0.3
-    assert region_overlap_area(array(1), array(10), np.float64(1)) == pytest.approx(0.15), "a constant map"
-    assert region_overlap_area(array(0, 1), array(1, 9), np.float64(1)) == pytest.approx(0.2 * (0.2 / 0.9) / 2 / 0.3)
+    constant = region_overlap_area(array(1), rank(array(1), array(10)), np.float64(1))
+    assert constant == pytest.approx(0.15)
+    overlap = array(0, 1)
+    late = region_overlap_area(overlap, rank(overlap, array(1, 9)), np.float64(1))
+    assert late == pytest.approx(0.2 * (0.2 / 0.9) / 2 / 0.3)
 
 
 def test_a_perfect_map_has_an_aupro_of_one_and_the_opposite_none() -> None:
-    assert region_overlap_area(array(3, 0), array(0, 50), np.float64(3)) == pytest.approx(1)
-    assert region_overlap_area(array(0, 3), array(50, 0), np.float64(3)) == 0
+    assert region_overlap_area(array(3, 0), rank(array(3, 0), array(0, 50)), np.float64(3)) == pytest.approx(1)
+    assert region_overlap_area(array(0, 3), rank(array(0, 3), array(50, 0)), np.float64(3)) == 0
 
 
 @settings(max_examples=40, deadline=None)
@@ -133,7 +139,7 @@ def test_with_regions_of_a_voxel_aupro_is_the_roc_up_to_the_limit(rows: list[tup
     at_limit = np.interp(0.3, rate, found) if rate[0] < 0.3 else found[0]
     below = rate <= 0.3
     expected = auc(np.append(rate[below], 0.3), np.append(found[below], max(at_limit, found[below][-1]))) / 0.3
-    assert region_overlap_area(positive, negative, positive.sum()) == pytest.approx(expected)
+    assert region_overlap_area(positive, rank(positive, negative), positive.sum()) == pytest.approx(expected)
 
 
 def test_the_froc_score_by_hand() -> None:
@@ -167,9 +173,10 @@ def test_resamples_are_measured_side_by_side() -> None:
     regions = overlap.sum(-1)
     for figure in (roc_area, average_precision, best_dice):
         np.testing.assert_allclose(
-            figure(positive, negative), [figure(p, n) for p, n in zip(positive, negative, strict=True)]
+            figure(rank(positive, negative)),
+            [figure(rank(p, n)) for p, n in zip(positive, negative, strict=True)],
         )
     np.testing.assert_allclose(
-        region_overlap_area(overlap, negative, regions),
-        [region_overlap_area(*row) for row in zip(overlap, negative, regions, strict=True)],
+        region_overlap_area(overlap, rank(overlap, negative), regions),
+        [region_overlap_area(o, rank(o, n), r) for o, n, r in zip(overlap, negative, regions, strict=True)],
     )
