@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tests.bad_calibration_rows import CALIBRATION_ROWS
+from tests.bad_evaluation_rows import EVALUATION_ROWS
 from tests.bad_image_rows import IMAGE_ROWS
 from tests.bad_inputs import (
     GOOD,
@@ -260,6 +261,7 @@ BATTERY = [
     *LATENT_ROWS,
     *STUDY_ROWS,
     *SWEEP_ROWS,
+    *EVALUATION_ROWS,
     *_set("train", TRAIN_GOOD, SETTINGS),
     *_set("infer", INFER_GOOD, INFERENCE),
 ]

@@ -19,6 +19,7 @@ COMMANDS = [
     ["crop"],
     ["prepare"],
     ["fracture"],
+    ["inject"],
     ["cohort"],
     ["cohort", "new"],
     ["cohort", "split"],
@@ -29,6 +30,9 @@ COMMANDS = [
     ["data"],
     ["train"],
     ["infer"],
+    ["calibrate"],
+    ["baseline"],
+    ["evaluate"],
     ["sheet"],
     ["sweep"],
     ["gallery"],
@@ -127,7 +131,7 @@ def test_plugins_lists_what_is_registered_with_its_origin(cli: Callable[..., Any
     for store, name, origin in (
         ("networks", "vqvae", "fracture_vae.networks.vqvae"),
         ("objectives", "vq_reconstruction", "fracture_vae.objectives.vq"),
-        ("scores", "l1", "fracture_vae.maps.scores"),
+        ("scores", "l1", "fracture_vae.maps.scores.residuals"),
         ("schedules", "cosine", "fracture_vae.training.schedules"),
     ):
         lines = [line for line in result.stdout.splitlines() if line.split()[:3] == [store, name, origin]]

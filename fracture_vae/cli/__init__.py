@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fracture_vae import __version__
-from fracture_vae.cli import cohort, gallery, images, latent, models, phantom, plugins, scans, sweep
+from fracture_vae.cli import cohort, evaluation, gallery, images, latent, models, phantom, plugins, scans, sweep
 
 if TYPE_CHECKING:
     from fracture_vae.errors import InputError
@@ -67,6 +67,7 @@ for command in (
     scans.crop,
     scans.prepare,
     scans.fracture,
+    scans.inject,
     cohort.cohort,
     phantom.phantom,
     images.data,
@@ -75,6 +76,7 @@ for command in (
     models.calibrate,
     models.infer,
     models.sheet,
+    evaluation.evaluate,
     sweep.sweep,
     gallery.gallery,
     latent.latent,

@@ -7,12 +7,11 @@ Compared within a level only, it has 0.5.
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fracture_vae.errors import InputError
 from fracture_vae.evaluation.auroc import Auroc
-
-RESAMPLES = 2000
+from fracture_vae.evaluation.case_measures import within_strata
+from fracture_vae.evaluation.resampling import draw
 
 
 def stratified_auroc(
@@ -26,7 +25,7 @@ def stratified_auroc(
 
     All pairs weigh the same, so a stratum weighs as many as it has pairs: Σ U_s / Σ n₀ₛ n₁ₛ, with U_s the
     Mann-Whitney statistic of stratum s. With one stratum this is the plain AUROC. The 95 % interval is a percentile
-    bootstrap whose resamples draw whole patients; those without a pair are drawn again.
+    bootstrap whose resamples draw whole patients; those without a pair do not count.
 
     Args:
         labels: 0 normal, 1 abnormal; (N,).
@@ -39,41 +38,13 @@ def stratified_auroc(
         InputError: when no stratum has both labels, or a score is not a number.
     """
     label, score = np.asarray(labels, dtype=np.int_), np.asarray(scores, dtype=np.float64)
-    stratum = np.zeros(len(label)) if strata is None else np.asarray(strata)
-    names, owner = np.unique(np.asarray(patients), return_inverse=True)
+    stratum = np.zeros(len(label), np.int_) if strata is None else np.asarray(strata)
     if unknown := int(np.isnan(score).sum()):
         raise InputError(f"AUROC needs a score for every case; {unknown} are not a number")
-    won, pairs = _by_patients(label, score, stratum, owner, len(names))
-    if not pairs.sum():
+    resamples = draw(patients, seed)
+    found = within_strata(label, score, resamples.places(patients), stratum, resamples)
+    normal, abnormal = int((label == 0).sum()), int((label == 1).sum())
+    if not found:
         within = "" if strata is None else " in one stratum"
-        raise InputError(
-            f"AUROC needs both labels{within}; there are {(label == 0).sum()} normal and {(label == 1).sum()} abnormal"
-            " cases"
-        )
-    rng = np.random.default_rng(seed)
-    drawn: list[float] = []
-    while len(drawn) < RESAMPLES:
-        times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        total = times @ pairs @ times
-        if total:
-            drawn.append(float(times @ won @ times / total))
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    value = float(won.sum() / pairs.sum())
-    return Auroc(value, float(low), float(high), int((label == 0).sum()), int((label == 1).sum()), len(names))
-
-
-def _by_patients(
-    label: NDArray[np.int_], score: NDArray[np.float64], stratum: NDArray, owner: NDArray[np.int_], patients: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return, by (patient of the abnormal, patient of the normal case), the pairs won and the pairs there are.
-
-    A resample in which patient p is drawn tₚ times has tᵀ won t of tᵀ pairs t, so that none has to be ranked anew.
-    """
-    abnormal, normal = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
-    together = stratum[abnormal][:, None] == stratum[normal][None, :]
-    above, below = score[abnormal][:, None], score[normal][None, :]
-    wins = np.where(above > below, 1.0, np.where(above == below, 0.5, 0.0)) * together
-    place = owner[abnormal][:, None] * patients + owner[normal][None, :]
-    won = np.bincount(place.ravel(), wins.ravel(), patients**2)
-    pairs = np.bincount(place.ravel(), together.ravel().astype(np.float64), patients**2)
-    return np.asarray(won, float).reshape(patients, patients), np.asarray(pairs, float).reshape(patients, patients)
+        raise InputError(f"AUROC needs both labels{within}; there are {normal} normal and {abnormal} abnormal cases")
+    return Auroc(*found["auroc"].estimate(), normal, abnormal, len(resamples.names))

@@ -2,6 +2,7 @@
 
 from fracture_vae.maps.calibration.apply import CalibratedMaker, as_calibrated
 from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist
+from fracture_vae.maps.holdout import record_inference
 from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Viewed, view_cases
 from fracture_vae.maps.loading import CaseLoader
 from fracture_vae.maps.maker import MapMaker
@@ -44,5 +45,6 @@ __all__ = [
     "load_network",
     "load_networks",
     "read_scores",
+    "record_inference",
     "view_cases",
 ]

@@ -14,6 +14,7 @@ from fracture_vae.networks.levels import conditions
 from fracture_vae.networks.unet import FoldedUNet, UNetConfig
 from fracture_vae.registry import NETWORKS
 
+SEES = ("difference", "image")
 _RARE = -4.0
 """Added to the head's logits, so that it starts from a probability of 0.02: anomalies are rare (Lin et al. 2017)."""
 _OUTSIDE = -20.0
@@ -33,20 +34,21 @@ class Detection(NamedTuple):
 class Detector(nn.Module):
     """A reconstructor and a discriminative head (DRAEM: Zavrtanik et al. 2021, arXiv:2108.07610).
 
-    The head sees the image x, its reconstruction x̂ and \\|x - x̂\\|, and is trained on corruptions of healthy images.
-    Unlike DRAEM's it learns from x̂ as it is: its loss does not reach the reconstructor, which could otherwise use
-    x̂ to leave it messages. Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``.
+    The head sees the image x, its reconstruction x̂ and \\|x - x̂\\|, or x alone, and is trained on corruptions of
+    healthy images. Unlike DRAEM's it learns from x̂ as it is: its loss does not reach the reconstructor, which could
+    otherwise use x̂ to leave it messages. Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``.
 
     Args:
-        reconstructor: its ``forward`` returns the reconstruction. None for the head alone, which then sees the image
-            alone; what ``forward`` returns is the image.
+        reconstructor: its ``forward`` returns the reconstruction. None for the head alone; what ``forward`` returns is
+            then the image.
         head: shape of the head.
+        sees: ``difference`` for x, x̂ and \\|x - x̂\\|, or ``image`` for x alone, as a head alone does.
         in_channels: C.
         window: the part of each axis the head looks at, as shares from and to, [0, 1] for all of it; None for the whole
             image. Nothing is marked elsewhere. Where crops are centred on what may be ill, the rest costs time.
 
     Raises:
-        InputError: for shares that are no part of an axis.
+        InputError: for something else to see, or shares that are no part of an axis.
     """
 
     example: ClassVar[Callable[[], "Detector"]]
@@ -57,14 +59,18 @@ class Detector(nn.Module):
         reconstructor: nn.Module | None,
         head: UNetConfig,
         in_channels: int = 1,
+        sees: str = "difference",
         window: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
+        if sees not in SEES:
+            raise InputError(f"a detector's head sees {', '.join(SEES)}; not '{sees}'")
         if window is not None:
             _require_shares(window, head.spatial_dims)
-        self.window = window
         self.reconstructor = reconstructor
-        self.head = FoldedUNet(head, in_channels if reconstructor is None else 3 * in_channels, 1)
+        self.sees_difference = sees == "difference" and reconstructor is not None
+        self.window = window
+        self.head = FoldedUNet(head, 3 * in_channels if self.sees_difference else in_channels, 1)
         self.downsampling = lcm(getattr(reconstructor, "downsampling", 1), head.downsampling)
 
     @classmethod
@@ -73,11 +79,12 @@ class Detector(nn.Module):
         reconstructor: Mapping[str, Any] | None,
         head: Mapping[str, Any] | None = None,
         in_channels: int = 1,
+        sees: str = "difference",
         window: Sequence[Sequence[float]] | None = None,
     ) -> "Detector":
         """Return the detector of plain values: a network's ``name`` and options, and fields of :class:`UNetConfig`."""
         restores = None if reconstructor is None else build_network(**reconstructor)
-        return cls(restores, UNetConfig(**(head or {})), in_channels, window)
+        return cls(restores, UNetConfig(**(head or {})), in_channels, sees, window)
 
     @property
     def takes_level(self) -> bool:
@@ -93,17 +100,26 @@ class Detector(nn.Module):
         reconstruction = self(x, level)
         return Detection(reconstruction, self.locate(x, reconstruction))
 
+    def looked_at(self, x: Tensor) -> Tensor | None:
+        """Return where the head looks at images x (B, C, \\*spatial): (B, 1, \\*spatial), 1 or 0; None: everywhere."""
+        if self.window is None:
+            return None
+        inside = torch.zeros_like(x[:, :1])
+        inside[(..., *_places(self.window, x.shape[2:], self.head.config.downsampling))] = 1
+        return inside
+
     def locate(self, x: Tensor, reconstruction: Tensor) -> Tensor:
         """Anomaly logits (B, 1, \\*spatial) from x and its reconstruction, both (B, C, \\*spatial)."""
-        made = reconstruction.detach().to(x.dtype)
-        shown = x if self.reconstructor is None else torch.cat([x, made, (x - made).abs()], 1)
+        if self.sees_difference:
+            made = reconstruction.detach().to(x.dtype)
+            x = torch.cat([x, made, (x - made).abs()], 1)
         if self.window is None:
-            return self.head(shown).float() + _RARE
+            return self.head(x).float() + _RARE
         cut = _places(self.window, x.shape[2:], self.head.config.downsampling)
         around = [
             room for place, size in zip(cut, x.shape[2:], strict=True) for room in (size - place.stop, place.start)
         ]
-        return F.pad(self.head(shown[(..., *cut)]).float() + _RARE, around[::-1], value=_OUTSIDE)
+        return F.pad(self.head(x[(..., *cut)]).float() + _RARE, around[::-1], value=_OUTSIDE)
 
 
 def _places(window: Sequence[Sequence[float]], sizes: Sequence[int], multiple: int) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import torch
@@ -65,8 +66,12 @@ class Discriminative(nn.Module):
         return self._terms(total + self.weight * segmentation, *others, segmentation)
 
     def _segmentation(self, batch: Mapping[str, Tensor], reconstruction: Tensor) -> Tensor:
-        logits = self.network.locate(seen(batch), reconstruction)
-        return self.segmentation(logits, batch["anomaly"], batch.get("valid"))
+        """Return the loss over the valid voxels the head looks at."""
+        image, valid = seen(batch), batch.get("valid")
+        inside = self.network.looked_at(image)
+        counts = [part for part in (inside, None if valid is None else valid[:, :1]) if part is not None]
+        logits = self.network.locate(image, reconstruction)
+        return self.segmentation(logits, batch["anomaly"], prod(counts) if counts else None)
 
     @staticmethod
     def example() -> tuple["Discriminative", dict[str, Tensor]]:

@@ -76,7 +76,7 @@ def test_resamples_draw_whole_patients(given_cases: tuple[list[int], list[float]
     owner = np.arange(len(labels)) // each
     rng = np.random.default_rng(seed)
     areas: list[float] = []
-    while len(areas) < 2000:
+    for _ in range(2000):
         drawn = np.concatenate([np.flatnonzero(owner == p) for p in rng.integers(owner[-1] + 1, size=owner[-1] + 1)])
         if 0 < labels[drawn].sum() < len(drawn):
             areas.append(package_auroc(labels[drawn], scores[drawn]))

@@ -14,9 +14,9 @@ VQ = {"name": "vqvae", "channels": [4, 8], "quantizer_options": {"num_codes": 8,
 HEAD = {"channels": [4, 8]}
 
 
-def small(reconstructor: dict | None = None, head: dict | None = None) -> Detector:
+def small(reconstructor: dict | None = None, head: dict | None = None, **options: str) -> Detector:
     torch.manual_seed(0)
-    network = build_network("detector", reconstructor=reconstructor or VQ, head=head or HEAD)
+    network = build_network("detector", reconstructor=reconstructor or VQ, head=head or HEAD, **options)
     assert isinstance(network, Detector)
     return network
 
@@ -48,6 +48,20 @@ def test_the_head_sees_image_reconstruction_and_their_absolute_difference() -> N
     assert torch.equal(given[0][:, 0:1], x)
     assert given[0][:, 1:2].unique().tolist() == [0.25]
     torch.testing.assert_close(given[0][:, 2:3], (x - 0.25).abs())
+
+
+def test_a_head_that_sees_the_image_alone_knows_no_reconstruction() -> None:
+    network, x = small(sees="image").eval(), torch.rand(1, 1, 8, 8, 8)
+    found = network.detect(x)
+    assert torch.equal(found.logits, network.locate(x, torch.rand_like(x)))
+    again = build_network(**json.loads(json.dumps(network.definition)))
+    load_state(again, network.state_dict(), "model.pt")
+    assert torch.equal(again.eval().detect(x).logits, found.logits)  # type: ignore[operator]
+
+
+def test_what_a_head_sees_is_one_of_two() -> None:
+    with pytest.raises(InputError, match="sees difference, image; not 'residual'"):
+        small(sees="residual")
 
 
 def test_the_head_does_not_teach_the_reconstructor() -> None:
