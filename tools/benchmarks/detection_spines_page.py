@@ -51,7 +51,7 @@ def _part(found: Mapping[str, Any]) -> list[str]:
     if DEFAULT in rows:
         lines += [_goals(rows[DEFAULT]["groups"]), ""]
     lines.append(
-        "Seconds of the processor for all folds: "
+        "Seconds of training or fitting, all folds: "
         + ", ".join(f"{name} {row['cpu_seconds']}" for name, row in rows.items())
         + "."
     )
