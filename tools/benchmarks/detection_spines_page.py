@@ -29,12 +29,12 @@ def page(figures: Mapping[str, Any]) -> str:
     ]
     for part, title in PARTS.items():
         if part in figures:
-            lines += [f"## {title}", "", *_part(figures[part]), ""]
+            lines += [f"## {title}", "", *_part(figures[part], part == "study"), ""]
     lines += ["## Models", "", *(f"- **{name}**: {about}." for name, about in figures["about"].items())]
     return "\n".join(lines) + "\n"
 
 
-def _part(found: Mapping[str, Any]) -> list[str]:
+def _part(found: Mapping[str, Any], aimed: bool) -> list[str]:
     rows = found["rows"]
     lines = [f"{found['normal']} whole and {found['abnormal']} broken vertebrae of {found['patients']} patients.", ""]
     groups = [group for group in GROUPS if group in next(iter(rows.values()))["groups"]]
@@ -48,7 +48,7 @@ def _part(found: Mapping[str, Any]) -> list[str]:
             for name, row in compared.items()
         ]
         lines += [*_rows(head, body), ""]
-    if DEFAULT in rows:
+    if aimed and DEFAULT in rows:
         lines += [_goals(rows[DEFAULT]["groups"]), ""]
     lines.append(
         "Seconds of training or fitting, all folds: "
