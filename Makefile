@@ -1,13 +1,15 @@
 # make demo: see it work.  make test: lint, types and tests.  make bench: measure how fast it is, on an idle machine, and
-# write docs/performance.md's tables anew.  All install into .venv first.
+# write docs/performance.md's tables anew.  make detection DATA=FOLDER: measure what detects in the public data sets there,
+# and write docs/results.md.  All install into .venv first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINED := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO ?= demo
+DATA ?= data
 
-.PHONY: demo test lint types tests bench install clean
+.PHONY: demo test lint types tests bench detection install clean
 
 install: $(VENV)/installed
 
@@ -44,6 +46,9 @@ bench: install
 	$(BIN)/python -m tools.benchmarks.precision --out docs/results_precision.json
 	$(BIN)/python -m tools.benchmarks.scaling --out docs/results_scaling.json --figure docs/images/scaling.png
 	$(BIN)/python -m tools.benchmarks.performance_tables
+
+detection: install
+	$(BIN)/python -m tools.benchmarks.detection --data $(DATA) --out docs/results_detection.json
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ COMMANDS = [
     ["crop"],
     ["prepare"],
     ["fracture"],
+    ["inject"],
     ["cohort"],
     ["cohort", "new"],
     ["cohort", "split"],

@@ -67,6 +67,7 @@ for command in (
     scans.crop,
     scans.prepare,
     scans.fracture,
+    scans.inject,
     cohort.cohort,
     phantom.phantom,
     images.data,

@@ -1,4 +1,4 @@
-"""Commands that cut scans into crops (``crop``, ``prepare``), and ``fracture``, which breaks vertebrae before that."""
+"""Commands that cut scans into crops (``crop``, ``prepare``), and that make abnormal ones: ``fracture``, ``inject``."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import click
 
 from fracture_vae.cli.options import (
     FILE,
+    SEED,
     ct_option,
     hu_window_option,
     labels_option,
@@ -188,3 +189,20 @@ def fracture(
         lost = ", ".join(f"{loss:.0%} {site}" for site, loss in broken.losses._asdict().items())
         click.echo(f"{level} {broken.parameters.type} grade {broken.parameters.grade}: height lost {lost}")
     click.echo(f"simulated, not a patient's: {out}")
+
+
+@click.command()
+@click.argument("table", metavar="COHORT", type=FILE)
+@click.option("--out", required=True, type=FILE, help="New folder of the cohort that is made.")
+@click.option("--seed", default=0, type=SEED, show_default=True, help="Everything follows from it.")
+def inject(table: Path, out: Path, seed: int) -> None:
+    """Put an anomaly into a copy of each normal image of COHORT (a cohort.csv), with the truth voxel by voxel.
+
+    A quarter each is deformed, darker, brighter, or has tissue missing. The normal images stay beside them as they are.
+    """
+    from tqdm import tqdm
+
+    from fracture_vae.cohort.injection import inject_cohort
+
+    made = inject_cohort(table, out, seed=seed, progress=lambda cases: tqdm(cases, "images", unit="image"))
+    click.echo(f"injected anomalies, not a patient's: {made}")

@@ -32,6 +32,8 @@ class UNetConfig:
     """Channels at half, a quarter, … of the image's resolution; the last two at the same."""
     norm: str = "batch"
     """batch, instance or group (of at most 8 groups)."""
+    units: int = 2
+    """Convolutions of a residual unit; 0 for a plain convolution a level, which hardly learns lesions in MRI."""
 
     def __post_init__(self) -> None:
         if isinstance(self.channels, list):
@@ -39,6 +41,7 @@ class UNetConfig:
         _require(self.spatial_dims in (2, 3), "spatial_dims", self.spatial_dims, "2 or 3")
         positive = isinstance(self.channels, tuple) and all(isinstance(c, int) and c >= 1 for c in self.channels)
         _require(positive and len(self.channels) > 1, "channels", self.channels, "two or more whole numbers >= 1")
+        _require(type(self.units) is int and self.units >= 0, "units", self.units, "a whole number from 0 on")
         _require(self.norm in _NORMS, "norm", self.norm, f"one of {', '.join(_NORMS)}")
 
     @property
@@ -69,6 +72,7 @@ class FoldedUNet(nn.Module):
             out_channels * folded,
             channels=config.channels,
             strides=(1, *[2] * (len(config.channels) - 2)),
+            num_res_units=config.units,
             act="leakyrelu",
             norm=norms[config.norm],
         )

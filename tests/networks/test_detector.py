@@ -14,9 +14,9 @@ VQ = {"name": "vqvae", "channels": [4, 8], "quantizer_options": {"num_codes": 8,
 HEAD = {"channels": [4, 8]}
 
 
-def small(reconstructor: dict | None = None, head: dict | None = None) -> Detector:
+def small(reconstructor: dict | None = None, head: dict | None = None, **options: str) -> Detector:
     torch.manual_seed(0)
-    network = build_network("detector", reconstructor=reconstructor or VQ, head=head or HEAD)
+    network = build_network("detector", reconstructor=reconstructor or VQ, head=head or HEAD, **options)
     assert isinstance(network, Detector)
     return network
 
@@ -48,6 +48,20 @@ def test_the_head_sees_image_reconstruction_and_their_absolute_difference() -> N
     assert torch.equal(given[0][:, 0:1], x)
     assert given[0][:, 1:2].unique().tolist() == [0.25]
     torch.testing.assert_close(given[0][:, 2:3], (x - 0.25).abs())
+
+
+def test_a_head_that_sees_the_image_alone_knows_no_reconstruction() -> None:
+    network, x = small(sees="image").eval(), torch.rand(1, 1, 8, 8, 8)
+    found = network.detect(x)
+    assert torch.equal(found.logits, network.locate(x, torch.rand_like(x)))
+    again = build_network(**json.loads(json.dumps(network.definition)))
+    load_state(again, network.state_dict(), "model.pt")
+    assert torch.equal(again.eval().detect(x).logits, found.logits)  # type: ignore[operator]
+
+
+def test_what_a_head_sees_is_one_of_two() -> None:
+    with pytest.raises(InputError, match="sees difference, image; not 'residual'"):
+        small(sees="residual")
 
 
 def test_the_head_does_not_teach_the_reconstructor() -> None:
@@ -130,3 +144,37 @@ def test_it_works_on_images() -> None:
     assert network.downsampling == 4
     assert network.detect(x).logits.shape == x.shape
     assert torch.equal(network(x), network.reconstructor(x))
+
+
+def test_a_head_looks_at_its_window_and_marks_nothing_elsewhere() -> None:
+    network = Detector(None, UNetConfig(channels=(4, 8)), window=[[0.25, 0.75], [0.5, 1], [0, 1]]).eval()
+    x = torch.rand(2, 1, 16, 16, 16)
+    given: list[Tensor] = []
+    network.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    probability = network.detect(x).logits.sigmoid()
+    assert torch.equal(given[0], x[:, :, 4:12, 8:16])
+    outside = torch.ones(16, 16, 16, dtype=torch.bool)
+    outside[4:12, 8:16] = False
+    assert probability[:, 0, outside].max() < 1e-8 < probability[:, 0, ~outside].min()
+    changed = x.clone()
+    changed[:, 0, outside] = 0
+    assert torch.equal(network.detect(changed).logits, network.detect(x).logits)
+
+
+@pytest.mark.parametrize("size", [8, 10, 12, 18])
+def test_a_window_is_as_long_as_the_head_takes_whatever_the_image_s_size(size: int) -> None:
+    network = Detector(None, UNetConfig(channels=(4, 8)), window=[[0.3, 0.7], [0.41, 0.91], [0.9, 1]]).eval()
+    assert network.detect(torch.rand(1, 1, size, size, size)).logits.shape == (1, 1, size, size, size)
+
+
+@pytest.mark.parametrize("window", [[[0, 1], [0, 1]], [[0, 1], [0, 1], [0.5, 0.5]], [[0, 1], [0, 1], [0.5, 1.5]]])
+def test_a_window_that_is_no_part_of_an_image_is_refused(window: list[list[float]]) -> None:
+    with pytest.raises(InputError, match="give from and to"):
+        Detector(None, UNetConfig(channels=(4, 8)), window=window)
+
+
+def test_a_head_alone_sees_the_image_and_reconstructs_nothing() -> None:
+    network, x = Detector(None, UNetConfig(channels=(4, 8))).eval(), torch.rand(2, 1, 8, 8, 8)
+    assert torch.equal(network(x), x)
+    assert torch.equal(network.detect(x).logits, network.locate(x, torch.zeros_like(x)))
+    assert not network.takes_level

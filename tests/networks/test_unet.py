@@ -45,6 +45,7 @@ def test_sizes_are_multiples_of_its_downsampling() -> None:
         ({"spatial_dims": 1}, "spatial_dims is 1"),
         ({"channels": [8]}, "channels is (8,)"),
         ({"channels": (8, 0)}, "channels is (8, 0)"),
+        ({"units": 1.5}, "units is 1.5"),
         ({"norm": "layer"}, "norm is 'layer'"),
     ],
 )

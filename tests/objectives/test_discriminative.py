@@ -136,3 +136,26 @@ def test_an_objective_of_another_network_is_refused() -> None:
         Discriminative(detector, WRAPPED["unet"]())
     with pytest.raises(InputError, match="weight is -1"):
         around(WRAPPED["unet"](), weight=-1)
+
+
+def test_a_head_alone_learns_from_its_own_loss_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    network = Detector(None, UNetConfig(spatial_dims=2, channels=(4, 8)))
+    _, batch = Discriminative.example()
+    terms = Discriminative(network, None, weight=3.0)(batch)
+    assert terms._fields == ("total", "segmentation")
+    torch.testing.assert_close(terms.total, 3 * terms.segmentation)
+    with pytest.raises(InputError, match="own reconstructor"):
+        Discriminative(Discriminative.example()[0].network, None)
+
+
+def test_what_the_head_does_not_look_at_does_not_count() -> None:
+    torch.manual_seed(0)
+    window = [[0, 1], [0.5, 1]]
+    network = Detector(None, UNetConfig(spatial_dims=2, channels=(4, 8)), window=window).eval()
+    batch = {"image": torch.rand(2, 1, 16, 16), "anomaly": torch.ones(2, 1, 16, 16)}
+    half = {"image": batch["image"][..., 8:], "anomaly": batch["anomaly"][..., 8:]}
+    alone = Detector(None, UNetConfig(spatial_dims=2, channels=(4, 8))).eval()
+    alone.head = network.head
+    whole, part = (Discriminative(one, None, "bce")(given) for one, given in ((network, batch), (alone, half)))
+    torch.testing.assert_close(whole.segmentation, part.segmentation)

@@ -23,6 +23,10 @@ def test_focal_is_the_mean_over_voxels_of_squared_doubt_times_surprise() -> None
     assert loss("focal") == pytest.approx((first + second) / 2)
 
 
+def test_cross_entropy_weighs_anomalous_voxels_three_times() -> None:
+    assert loss("bce") == pytest.approx((3 * math.log(2) + math.log(4)) / 2)
+
+
 def test_dice_compares_twice_the_overlap_with_the_sum_one_voxel_added_to_both() -> None:
     assert loss("dice") == pytest.approx(1 - (2 * 0.5 + 1) / (0.5 + 0.75 + 1 + 1))
 
@@ -38,14 +42,14 @@ def test_dice_focal_is_their_sum() -> None:
     assert loss("dice_focal") == pytest.approx(loss("dice") + loss("focal"))
 
 
-@pytest.mark.parametrize("name", ["focal", "dice", "dice_focal"])
+@pytest.mark.parametrize("name", ["focal", "dice", "dice_focal", "bce"])
 def test_an_image_without_anomaly_costs_nothing_where_none_is_marked(name: str) -> None:
     nothing = torch.zeros(1, 1, 4, 4, 4)
     assert loss(name, torch.full_like(nothing, -20), nothing) < 1e-5
     assert loss(name, torch.full_like(nothing, 2), nothing) > 0.5
 
 
-@pytest.mark.parametrize("name", ["focal", "dice", "dice_focal"])
+@pytest.mark.parametrize("name", ["focal", "dice", "dice_focal", "bce"])
 def test_every_image_counts_alike_whatever_the_batch(name: str) -> None:
     torch.manual_seed(0)
     logits, truth = torch.randn(3, 1, 4, 4), (torch.rand(3, 1, 4, 4) < 0.3).float()
@@ -55,7 +59,7 @@ def test_every_image_counts_alike_whatever_the_batch(name: str) -> None:
     assert loss(name, logits, truth, valid) == pytest.approx(sum(alone) / 3, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["focal", "dice", "dice_focal"])
+@pytest.mark.parametrize("name", ["focal", "dice", "dice_focal", "bce"])
 def test_padding_is_as_if_it_were_cut_off(name: str) -> None:
     torch.manual_seed(0)
     logits, truth = torch.randn(2, 1, 4, 6), (torch.rand(2, 1, 4, 6) < 0.3).float()
@@ -67,3 +71,14 @@ def test_padding_is_as_if_it_were_cut_off(name: str) -> None:
 def test_an_unknown_loss_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'focal'"):
         SegmentationLoss("focale")
+
+
+def test_dice_over_a_batch_with_cross_entropy_by_hand() -> None:
+    truth = torch.zeros(2, 1, 4, 4)
+    truth[0, 0, 0] = 1
+    logits = torch.zeros(2, 1, 4, 4)
+    valid = torch.ones(2, 1, 4, 4)
+    valid[1, 0, 2:] = 0  # of 24 valid voxels 4 are anomalous, all have probability 1/2
+    expected = 5 * math.log(2) + 1 - (2 * 4 / 2 + 10) / (24 / 2 + 4 + 10)
+    found = SegmentationLoss("batch_dice_bce")(logits, truth, valid)
+    torch.testing.assert_close(found, torch.tensor(expected))

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -35,17 +35,23 @@ def build(channels: tuple[int, ...], num_codes: int, dim: int, residual_units: i
     )
 
 
-def train(network: VQVAE, loader: BatchLoader, seconds: float, learning_rate: float) -> float:
-    """Train for ``seconds`` in float32 and return the number of epochs.
+def train(
+    network: VQVAE,
+    loader: BatchLoader,
+    seconds: float,
+    learning_rate: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> float:
+    """Train for ``seconds`` of ``clock`` in float32 and return the number of epochs.
 
     Adam, L1 over valid voxels plus the quantizer's loss; the learning rate falls on a cosine to 0.
     """
     network.train()
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    began, steps = time.monotonic(), 0
+    began, steps = clock(), 0
     while True:
         for batch in loader:
-            passed = (time.monotonic() - began) / seconds
+            passed = (clock() - began) / seconds
             if passed >= 1:
                 return steps / len(loader)
             for group in optimizer.param_groups:

@@ -12,12 +12,15 @@ from fracture_vae.transforms.corruption.base import (
 from fracture_vae.transforms.corruption.collapse import Collapse
 from fracture_vae.transforms.corruption.deformation import Deformation
 from fracture_vae.transforms.corruption.foreign import ForeignPatch
+from fracture_vae.transforms.corruption.growth import Growth
 from fracture_vae.transforms.corruption.intensity import Intensity
 from fracture_vae.transforms.corruption.masking import MaskedBlocks
 from fracture_vae.transforms.corruption.mixture import Mixture
 from fracture_vae.transforms.corruption.noise import CoarseNoise
 from fracture_vae.transforms.corruption.poisson import PoissonPatch
+from fracture_vae.transforms.corruption.repeated import Repeated
 from fracture_vae.transforms.corruption.texture import Texture
+from fracture_vae.transforms.corruption.two_valued import TwoValued
 
 __all__ = [
     "CHANGED",
@@ -27,11 +30,14 @@ __all__ = [
     "Corruption",
     "Deformation",
     "ForeignPatch",
+    "Growth",
     "Intensity",
     "MaskedBlocks",
     "Mixture",
     "PoissonPatch",
+    "Repeated",
     "Texture",
+    "TwoValued",
     "build_corruption",
     "corrupt",
     "from_options",

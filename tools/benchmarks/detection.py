@@ -1,0 +1,76 @@
+"""Measure what detects: objectives and scores against baselines, on real data, from healthy scans alone.
+
+    python -m tools.benchmarks.detection --data DATA --out docs/results_detection.json
+
+DATA holds hippocampus/images/*.nii.gz (Medical Segmentation Decathlon, Task04) and
+vessel/vesselmnist3d_train_val.npz (MedMNIST v2). Networks are trained, run and evaluated by the package's own jobs; the
+networks of a task all for the same number of epochs; the last epoch's weights are measured, so that the held-out cases
+choose nothing. Models, maps and rows are kept in the cache folder, and a run that was stopped goes on where it was.
+``--select`` looks at another fold and other anomalies instead: compositions are chosen there.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fracture_vae.cohort.synthetic import cache_folder
+from fracture_vae.files import read_json, write_text
+from fracture_vae.training.run_folder import git_revision, versions
+from tools.benchmarks.detection_bench import Bench
+from tools.benchmarks.detection_data import SELECTION_FOLD, SELECTION_SEED, TEST_FOLD, TEST_SEED, detection_cohort
+from tools.benchmarks.detection_page import page
+from tools.benchmarks.detection_rows import DEFAULT, TASKS, rows_of
+from tools.benchmarks.timing import machine
+
+
+def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the figures of the task's rows of the models ``only`` (all, if there are none), seed by seed."""
+    results = []
+    for row in rows_of(bench.task):
+        if only and row.model not in only:
+            continue
+        by_seed = [bench.measured(row, seed, DEFAULT[bench.task]) for seed in bench.seeds_of(row)]
+        results.append({"row": row.name, "model": row.model, "by_seed": by_seed})
+        click.echo(f"{bench.task}: {row.name}: {by_seed[0]['all']}")
+    return results
+
+
+@click.command(help=__doc__)
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of the data sets.")
+@click.option("--task", "tasks", type=click.Choice(list(TASKS)), multiple=True, help="Repeatable. [default: all]")
+@click.option("--model", "only", multiple=True, help="Only the rows of this model. Repeatable. [default: all]")
+@click.option("--seeds", default=3, show_default=True, help="Trainings of the discriminative network; others have one.")
+@click.option("--select", is_flag=True, help="Another fold and other anomalies: where compositions are chosen.")
+@click.option("--work", type=click.Path(path_type=Path), help="Keeps cohorts, models and maps. [default: cache folder]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="JSON to write tasks to, those there stay; a page beside it."
+)
+def main(
+    data: Path,
+    tasks: tuple[str, ...],
+    only: tuple[str, ...],
+    seeds: int,
+    select: bool,
+    work: Path | None,
+    out: Path | None,
+) -> None:
+    record = {"machine": machine(), "versions": versions(), "git_revision": git_revision()}
+    fold, anomalies = (SELECTION_FOLD, SELECTION_SEED) if select else (TEST_FOLD, TEST_SEED)
+    place = work or cache_folder() / "detection"
+    for task in tasks or TASKS:
+        cohort = detection_cohort(task, data, place, anomalies)
+        bench = Bench(task, cohort, fold, seeds, place / f"{task}-fold{fold}")
+        rows = measured(bench, only)
+        if out is None:
+            continue
+        about = {"fold": fold, "epochs": TASKS[task]["max_epochs"], "training": len(cohort.training(fold))}
+        there = read_json(out) if out.is_file() else {}
+        figures = {**there, task: {**record, **about, **rows[0]["by_seed"][0]["cases"], "rows": rows}}
+        write_text(out, json.dumps(figures, indent=1) + "\n")
+        write_text(out.with_name("results.md"), page(figures))
+
+
+if __name__ == "__main__":
+    main()

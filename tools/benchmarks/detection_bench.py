@@ -1,0 +1,157 @@
+"""Models, maps and figures of one task of the detection benchmark, each made once and kept."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fracture_vae.cohort.manifest import Cohort
+from fracture_vae.evaluation.evaluate import Evaluation, evaluate
+from fracture_vae.evaluation.resampling import Estimate
+from fracture_vae.files import read_json, write_text
+from fracture_vae.jobs import BUNDLES, VARIANTS, fit_baselines, infer_cases, train_bundle
+from fracture_vae.training.fitting import BASELINES
+from tools.benchmarks.detection_monai import monai_maps
+from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row, is_default
+
+MEASURES = ("auroc", "average_precision", "voxel_average_precision", "aupro", "dice@oracle")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One task on one fold; what it makes is kept below ``work``, under a hash of the settings it was made with.
+
+    Attributes:
+        task: of `TASKS`.
+        cohort, fold: what is held out.
+        seeds: trainings of the model `SEEDED`.
+        work: the folder.
+    """
+
+    task: str
+    cohort: Cohort
+    fold: int
+    seeds: int
+    work: Path
+
+    def seeds_of(self, row: Row) -> range:
+        """Return the seeds the row is measured with."""
+        return range(self.seeds if row.model == SEEDED and not row.ensemble else 1)
+
+    def measured(self, row: Row, seed: int, default: Row) -> dict[str, Any]:
+        """Return the row's figures with one seed, and what the default row has more, on the same cases, with seed 0."""
+        folder = self.maps(row, seed)
+        against = [] if seed or is_default(row, self.task) else [folder]
+        said = [str(folder), *([str(self.maps(default, 0))] if against else [])]
+
+        def measure() -> dict[str, Any]:
+            found = evaluate(folder, self.cohort.path)
+            record: dict[str, Any] = {"row": row.name, "model": row.model, "seed": seed, **_figures(found)}
+            record["cases"] = _about(found)
+            if against:
+                (compared,) = evaluate(self.maps(default, 0), self.cohort.path, against=against).comparisons
+                record["default_minus_it"] = _kept(compared.differences["all"])
+            return {**record, "cpu_seconds": self._cpu_seconds(row, seed)}
+
+        return self._kept("figures", row.name, {"maps": said, "ensemble": row.ensemble and self.seeds}, measure)
+
+    def maps(self, row: Row, seed: int) -> Path:
+        """Return the folder of the row's maps of the held-out fold, made if need be."""
+        if row.model == MONAI:
+            return Path(self._monai(seed)["path"])
+        seeds = range(self.seeds) if row.ensemble else (seed,)
+        models = [self._model(row.model, one)["path"] for one in seeds]
+        settings = {"score": dict(row.score), "models": models}
+
+        def infer() -> dict[str, Any]:
+            folder = self._place("maps", row.name, settings)
+            where = {"cohort": str(self.cohort.path), "split": "validation", "fold": self.fold, "device": "cpu"}
+            together = {"ensemble": models[1:]} if len(models) > 1 else {}
+            infer_cases(Path(models[0]), folder, {**where, "maps": ["error", "valid"], **row.score, **together})
+            return {"path": str(folder)}
+
+        return Path(self._kept("maps", row.name, settings, infer)["path"])
+
+    def _cpu_seconds(self, row: Row, seed: int) -> float:
+        if row.model == MONAI:
+            return float(self._monai(seed)["cpu_seconds"])
+        seeds = range(self.seeds) if row.ensemble else (seed,)
+        return sum(float(self._model(row.model, one)["cpu_seconds"]) for one in seeds)
+
+    def _model(self, name: str, seed: int) -> dict[str, Any]:
+        return self._fitted(name) if name in BASELINES else self._trained(name, seed)
+
+    def _fitted(self, name: str) -> dict[str, Any]:
+        settings = {"intensity": TASKS[self.task]["intensity"]}
+
+        def fit() -> dict[str, Any]:
+            began = time.process_time()
+            run = fit_baselines(name, self.cohort.path, str(self.fold), self._place("models", name, settings), settings)
+            return {"path": str(run), "cpu_seconds": round(time.process_time() - began, 1)}
+
+        return self._kept("models", name, settings, fit)
+
+    def _trained(self, name: str, seed: int) -> dict[str, Any]:
+        training = TRAININGS[name]
+        variants = [BUNDLES / "vq3d" / "configs" / VARIANTS / f"{training.variant}.json"] if training.variant else []
+        epochs = TASKS[self.task]["max_epochs"]
+        length = {"patience": epochs, "val_interval": epochs, "seed": seed, "progress": False}
+        own = {**training.settings, **training.by_task.get(self.task, {})}
+        settings = {**COMMON, **TASKS[self.task], **own, **length, "cohort": str(self.cohort.path)}
+
+        def train() -> dict[str, Any]:
+            place = self._place("models", name, settings)
+            began, on_wall = time.process_time(), time.monotonic()
+            train_bundle(BUNDLES / "vq3d", str(self.fold), variants, {**settings, "project_dir": str(place)})
+            took = {
+                "cpu_seconds": round(time.process_time() - began, 1),
+                "seconds": round(time.monotonic() - on_wall, 1),
+            }
+            return {"path": str(next(place.glob("*/*/checkpoints/last.pt"))), **took}
+
+        return self._kept("models", name, settings, train)
+
+    def _monai(self, seed: int) -> dict[str, Any]:
+        plain = self._model("plain", seed)
+        settings = {**COMMON, **TASKS[self.task], "seed": seed}
+
+        def both() -> dict[str, Any]:
+            folder = self._place("maps", MONAI, settings)
+            took = monai_maps(self.cohort, self.fold, settings, plain["cpu_seconds"], seed, folder)
+            return {"path": str(folder), "cpu_seconds": took}
+
+        return self._kept("models", MONAI, settings, both)
+
+    def _place(self, kind: str, name: str, settings: Mapping[str, Any]) -> Path:
+        digest = hashlib.sha256(json.dumps([self.fold, settings], sort_keys=True).encode()).hexdigest()[:10]
+        words = "".join(letter if letter.isalnum() else "_" for letter in name)
+        return self.work / kind / f"{words}-{digest}"
+
+    def _kept(
+        self, kind: str, name: str, settings: Mapping[str, Any], make: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return what ``make`` returned when it was first asked for with these settings."""
+        path = self._place(kind, name, settings).with_suffix(".json")
+        if not path.is_file():
+            made = make()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps(made, indent=1) + "\n")
+        found: dict[str, Any] = read_json(path)
+        return found
+
+
+def _about(found: Evaluation) -> dict[str, Any]:
+    everything = found.groups[0]
+    return {name: getattr(everything, name) for name in ("normal", "abnormal", "patients", "anomalous")}
+
+
+def _figures(found: Evaluation) -> dict[str, Any]:
+    types = {group.name: _kept(group.measures) for group in found.groups if group.by == "type"}
+    return {"all": _kept(found.overall), **({"by_type": types} if types else {})}
+
+
+def _kept(measures: Mapping[str, Estimate]) -> dict[str, list[float]]:
+    return {name: [round(value, 4) for value in measures[name]] for name in MEASURES if name in measures}

@@ -1,0 +1,43 @@
+"""The tasks of the detection benchmark as cohorts, and their held-out cases with the truth.
+
+| task | cohort | held out |
+| --- | --- | --- |
+| hippocampus | brain MRI crops, as they are and with an anomaly put in | a fifth of the patients |
+| vessel | vessel segments, healthy and with an aneurysm | the data set's validation split |
+
+Models train on the normal cases of the other folds. Compositions are chosen on fold 2 of a cohort with anomalies of
+another seed (`SELECTION_SEED`); fold 1 and the anomalies of `TEST_SEED` are for the figures that are shown.
+"""
+
+from pathlib import Path
+
+from fracture_vae.cohort.injection import inject_cohort
+from fracture_vae.cohort.manifest import Cohort, read_cohort
+from fracture_vae.errors import InputError
+from tools.benchmarks.reconstruction_data import make_cohort
+
+TASKS = ("hippocampus", "vessel")
+TEST_SEED, SELECTION_SEED = 0, 1
+TEST_FOLD, SELECTION_FOLD = 1, 2
+
+
+def detection_cohort(task: str, data: Path, folder: Path, seed: int = TEST_SEED) -> Cohort:
+    """Return the task's cohort, made below ``folder`` unless it is there.
+
+    Args:
+        task: one of `TASKS`.
+        data: the folder of the public data sets.
+        folder: where cohorts are kept.
+        seed: of the anomalies of ``hippocampus``.
+
+    Raises:
+        InputError: the data are not there.
+    """
+    if task not in TASKS:
+        raise InputError(f"task '{task}' is not one of {', '.join(TASKS)}")
+    plain = folder / task / "cohort.csv"
+    healthy = read_cohort(plain) if plain.exists() else make_cohort(task, data, folder / task)
+    if task == "vessel":
+        return healthy
+    injected = folder / f"{task}-anomalies-{seed}" / "cohort.csv"
+    return read_cohort(injected if injected.exists() else inject_cohort(plain, injected.parent, seed=seed))

@@ -1,0 +1,178 @@
+"""Measure what detects broken vertebrae, from whole ones alone: on the synthetic reference study, and on real scans.
+
+    python -m tools.benchmarks.detection_spines --out docs/results_detection_spines.json
+
+Every model is trained or fitted fold by fold and scores patients it has not seen; its last epoch is measured. What is
+made is kept in the work folder, and a run that stopped goes on. ``--data`` adds real vertebrae, whole and broken by
+`fracture-vae fracture`: a folder that holds the CTs of `tools.benchmarks.spine_data.SCANS`. ``--holdout`` looks at the
+study's hold-out, which leaves a dated record beside the cohort.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fracture_vae.cohort.manifest import Cohort
+from fracture_vae.cohort.synthetic import cache_folder
+from fracture_vae.evaluation.evaluate import Evaluation, evaluate
+from fracture_vae.evaluation.resampling import Estimate
+from fracture_vae.files import read_json, write_text
+from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, variant_config
+from fracture_vae.training.run_folder import git_revision, versions
+from tools.benchmarks.detection_spines_page import page
+from tools.benchmarks.spine_data import real_study, synthetic_study
+from tools.benchmarks.timing import machine
+
+BUNDLE = BUNDLES / "vq3d"
+MEASURES = ("auroc", "within_level_auroc", "level_alone_auroc", "voxel_average_precision")
+EPOCHS = 40
+
+
+@dataclass(frozen=True)
+class Model:
+    """A row of the table.
+
+    Attributes:
+        about: what it is, for the page.
+        baseline: one of ``training.fitting.BASELINES``; None for a network of the bundle vq3d.
+        variant: of that bundle, or None for train.json as it is.
+        settings: ids of its config.
+    """
+
+    about: str
+    baseline: str | None = None
+    variant: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+DEFAULT = "vertebrae"
+MODELS: Mapping[str, Model] = {
+    DEFAULT: Model("a head that marks bodies made to collapse", variant="vertebrae", settings={"max_epochs": EPOCHS}),
+    "vq-vae": Model(
+        "reconstruction through 256 codes, L1",
+        settings={
+            "max_epochs": 12,
+            "channels": [16, 32, 64],
+            "dropout": 0.0,
+            "quantizer_options": {"num_codes": 256, "dim": 64},
+            "optimizer": "AdamW",
+            "learning_rate": 3e-3,
+            "batch_size": 8,
+        },
+    ),
+    "template": Model("mean image of each level, L1", baseline="template"),
+    "pca": Model("32 principal components, L1", baseline="pca"),
+    "intensity": Model("the brightest voxels", baseline="intensity"),
+}
+
+
+class Bench:
+    """Models and maps of one study, each made once and kept below ``work``."""
+
+    def __init__(self, study: Cohort, work: Path) -> None:
+        self.study, self.work = study, work
+
+    def model(self, name: str) -> dict[str, Any]:
+        """Return ``path`` of the run of all folds, and the processor's ``cpu_seconds`` it took."""
+        model, place = MODELS[name], self.work / "models" / name
+        cohort = str(self.study.path)
+
+        def make() -> dict[str, Any]:
+            began = time.process_time()
+            if model.baseline is not None:
+                fit_baselines(model.baseline, self.study.path, "all", place, {})
+            else:
+                epochs = model.settings["max_epochs"]
+                fixed = {"patience": epochs, "val_interval": epochs, "keep_best": 1, "device": "cpu", "compile": False}
+                given = {**model.settings, **fixed, "cohort": cohort, "project_dir": str(place), "progress": False}
+                train_bundle(BUNDLE, "all", [variant_config(BUNDLE, model.variant)] if model.variant else [], given)
+            (run,) = {folder.parent.resolve() for folder in place.glob("*/*/fold_1")}
+            return {"path": str(run), "cpu_seconds": round(time.process_time() - began)}
+
+        return _kept(self.work / "models" / f"{name}.json", make)
+
+    def maps(self, name: str, cohort: Cohort, split: str) -> Path:
+        """Return the folder of the model's maps of ``cohort``."""
+        folder = self.work / "maps" / f"{cohort.path.parent.name}-{split}" / name
+        run = Path(self.model(name)["path"])
+
+        def make() -> dict[str, Any]:
+            infer_cases(
+                run, folder, {"cohort": str(cohort.path), "split": split, "device": "cpu", "maps": ["error", "valid"]}
+            )
+            return {"path": str(folder)}
+
+        return Path(_kept(folder.with_suffix(".json"), make)["path"])
+
+
+def table(bench: Bench, names: Sequence[str], cohort: Cohort, split: str) -> dict[str, Any]:
+    """Return the figures of each model on ``cohort``, and what the default has more than each."""
+    others = [name for name in names if name != DEFAULT]
+    against = [bench.maps(name, cohort, split) for name in others]
+    found = {
+        name: evaluate(bench.maps(name, cohort, split), cohort.path, against=against if name == DEFAULT else ())
+        for name in names
+    }
+    rows = {
+        name: {"cpu_seconds": bench.model(name)["cpu_seconds"], "groups": _groups(one)} for name, one in found.items()
+    }
+    if DEFAULT in names:
+        for name, comparison in zip(others, found[DEFAULT].comparisons, strict=True):
+            rows[name]["default_minus_it"] = {group: _shown(values) for group, values in comparison.differences.items()}
+    first = found[names[0]].groups[0]
+    return {"normal": first.normal, "abnormal": first.abnormal, "patients": first.patients, "rows": rows}
+
+
+def _groups(found: Evaluation) -> dict[str, Any]:
+    kept = [group for group in found.groups if group.by in ("all", "grade", "type")]
+    return {group.title: {"abnormal": group.abnormal, **_shown(group.measures)} for group in kept}
+
+
+def _shown(measures: Mapping[str, Estimate]) -> dict[str, list[float]]:
+    return {name: [round(value, 4) for value in measures[name]] for name in MEASURES if name in measures}
+
+
+def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``make`` returned when it was first asked for."""
+    if not path.is_file():
+        made = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(made, indent=1) + "\n")
+    found: dict[str, Any] = read_json(path)
+    return found
+
+
+@click.command(help=__doc__)
+@click.option("--model", "only", type=click.Choice(list(MODELS)), multiple=True, help="Repeatable. [default: all]")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), help="Folder of real CTs.")
+@click.option("--holdout", is_flag=True, help="Look at the hold-out, too.")
+@click.option("--seed", default=0, show_default=True, help="Of the study.")
+@click.option("--work", type=click.Path(path_type=Path), help="Keeps study, models and maps. [default: cache folder]")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON to write; a page, results_spines.md, beside it.")
+def main(
+    only: tuple[str, ...], data: Path | None, holdout: bool, seed: int, work: Path | None, out: Path | None
+) -> None:
+    place = (work or cache_folder() / "detection_spines").resolve()
+    study = synthetic_study(place / "study", seed)
+    bench, names = Bench(study, place), list(only or MODELS)
+    figures: dict[str, Any] = {"machine": machine(), "versions": versions(), "git_revision": git_revision()}
+    figures |= {"seed": seed, "epochs": EPOCHS, "about": {name: MODELS[name].about for name in names}}
+    figures["study"] = table(bench, names, study, "validation")
+    if holdout:
+        figures["holdout"] = table(bench, names, study, "test")
+    if data is not None:
+        figures["real"] = table(bench, names, real_study(data, place / "real"), "all")
+    text = page(figures)
+    click.echo(text)
+    if out is not None:
+        write_text(out, json.dumps(figures, indent=1) + "\n")
+        write_text(out.with_name("results_spines.md"), text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The figures of broken vertebrae as a page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+GROUPS = ("all", "grade 1", "grade 2", "grade 3")
+GOALS: Mapping[str, float] = {"grade 1": 0.70, "grade 2": 0.85, "grade 3": 0.85}
+"""Case AUROC within levels that was aimed for."""
+DEFAULT = "vertebrae"
+PARTS = {
+    "study": "The synthetic reference study, out of fold",
+    "holdout": "The same study's hold-out, scored by all five models together",
+    "real": "Real vertebrae with simulated fractures, scored by the models of synthetic ones",
+}
+
+
+def page(figures: Mapping[str, Any]) -> str:
+    """Return the page of the JSON that ``tools.benchmarks.detection_spines`` wrote."""
+    lines = [
+        "# What detects broken vertebrae",
+        "",
+        "Written by `python -m tools.benchmarks.detection_spines`; do not edit. Every model has seen whole vertebrae",
+        "alone, 64³ voxels of 2 mm, and scores patients it has not seen. Case scores are the mean of the largest 0.5 %",
+        "of a map within 5 mm of the vertebra. *Within levels* compares vertebrae of the same level only, so that to",
+        "know the level earns nothing: the level alone has 0.5 there. Brackets hold 95 % intervals over patients;",
+        "*vertebrae minus it* is paired on the same patients.",
+        f"{figures['machine']['cpu']}, one core, shared; seed {figures['seed']}.",
+        "",
+    ]
+    for part, title in PARTS.items():
+        if part in figures:
+            lines += [f"## {title}", "", *_part(figures[part], part == "study"), ""]
+    lines += ["## Models", "", *(f"- **{name}**: {about}." for name, about in figures["about"].items())]
+    return "\n".join(lines) + "\n"
+
+
+def _part(found: Mapping[str, Any], aimed: bool) -> list[str]:
+    rows = found["rows"]
+    lines = [f"{found['normal']} whole and {found['abnormal']} broken vertebrae of {found['patients']} patients.", ""]
+    groups = [group for group in GROUPS if group in next(iter(rows.values()))["groups"]]
+    lines += _table("AUROC", "auroc", rows, groups)
+    lines += _table("AUROC within levels", "within_level_auroc", rows, groups)
+    compared = {name: row for name, row in rows.items() if "default_minus_it" in row}
+    if compared:
+        head = ["within levels, vertebrae minus it", *groups]
+        body = [
+            [name, *(_estimate(row["default_minus_it"].get(group, {}).get("within_level_auroc")) for group in groups)]
+            for name, row in compared.items()
+        ]
+        lines += [*_rows(head, body), ""]
+    if aimed and DEFAULT in rows:
+        lines += [_goals(rows[DEFAULT]["groups"]), ""]
+    lines.append(
+        "Seconds of training or fitting, all folds: "
+        + ", ".join(f"{name} {row['cpu_seconds']}" for name, row in rows.items())
+        + "."
+    )
+    return lines
+
+
+def _table(title: str, measure: str, rows: Mapping[str, Any], groups: Sequence[str]) -> list[str]:
+    body = [[name, *(_estimate(row["groups"][group].get(measure)) for group in groups)] for name, row in rows.items()]
+    if measure == "auroc":
+        first = next(iter(rows.values()))["groups"]
+        body.append(["level alone", *(_estimate(first[group].get("level_alone_auroc")) for group in groups)])
+    return [*_rows([title, *groups], body), ""]
+
+
+def _rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    rule = ["---"] * len(head)
+    return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *body)]
+
+
+def _estimate(given: Sequence[float] | None) -> str:
+    return "—" if given is None else f"{given[0]:.2f} [{given[1]:.2f}, {given[2]:.2f}]"
+
+
+def _goals(groups: Mapping[str, Any]) -> str:
+    told = []
+    for group, least in GOALS.items():
+        value = groups.get(group, {}).get("within_level_auroc")
+        if value is not None:
+            told.append(
+                f"{group} at least {least:.2f}, {'reached' if value[0] >= least else 'missed'} ({value[0]:.3f})"
+            )
+    return f"Aimed for within levels: {'; '.join(told)}."
