@@ -26,14 +26,21 @@ from tools.benchmarks.timing import machine
 
 
 def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return the figures of the task's rows of the models ``only`` (all, if there are none), seed by seed."""
+    """Return the figures of the task's rows of the models ``only`` (all, if there are none), seed by seed.
+
+    Where the default is among them, what it measures more than each of the others, too.
+    """
+    rows = [row for row in rows_of(bench.task) if not only or row.model in only]
+    default = DEFAULT[bench.task]
     results = []
-    for row in rows_of(bench.task):
-        if only and row.model not in only:
-            continue
-        by_seed = [bench.measured(row, seed, DEFAULT[bench.task]) for seed in bench.seeds_of(row)]
+    for row in rows:
+        by_seed = [bench.measured(row, seed) for seed in bench.seeds_of(row)]
+        click.echo(f"{bench.task}: {row.name}: {[one['all'] for one in by_seed]}")
         results.append({"row": row.name, "model": row.model, "by_seed": by_seed})
-        click.echo(f"{bench.task}: {row.name}: {by_seed[0]['all']}")
+    if default in rows:
+        for row, result in zip(rows, results, strict=True):
+            if row != default:
+                result["default_minus_it"] = bench.compared(default, row)
     return results
 
 

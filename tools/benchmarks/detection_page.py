@@ -68,17 +68,18 @@ def _table(task: str, found: Mapping[str, Any]) -> list[str]:
     for row in found["rows"]:
         cells = [f"**{row['row']}** (default)" if row["row"] == default else row["row"]]
         for name in shown:
-            cells += _cells(row["by_seed"], name)
+            cells += _cells(row, name)
         lines.append(_line([*cells, f"{mean(one['cpu_seconds'] for one in row['by_seed']):.0f}"]))
     return lines
 
 
-def _cells(by_seed: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+def _cells(row: Mapping[str, Any], name: str) -> list[str]:
+    by_seed = row["by_seed"]
     values = [one["all"][name][0] for one in by_seed if name in one["all"]]
     if not values:
         return ["", "", ""]
     spread = f"{mean(values):.3f} ± {stdev(values):.3f} ({len(values)})" if len(values) > 1 else f"{values[0]:.3f} (1)"
-    difference = by_seed[0].get("default_minus_it", {}).get(name)
+    difference = row.get("default_minus_it", {}).get(name)
     return [_interval(by_seed[0]["all"][name]), spread, _interval(difference, "+") if difference else ""]
 
 
@@ -96,9 +97,9 @@ def _goals(task: str, found: Mapping[str, Any]) -> list[str]:
             )
     for name in _shown(found):
         pairs = [
-            (row["row"], row["by_seed"][0]["default_minus_it"][name])
+            (row["row"], row["default_minus_it"][name])
             for row in found["rows"]
-            if row["model"] in (*BASELINES, MONAI, "denoising") and "default_minus_it" in row["by_seed"][0]
+            if row["model"] in (*BASELINES, MONAI, "denoising") and "default_minus_it" in row
         ]
         open_ = [row for row, (_, low, _) in pairs if low <= 0]
         told = f"except {', '.join(open_)}" if open_ else "of all baselines"

@@ -142,7 +142,7 @@ _FLIPS: Settings = {"flips": [0, 1, 2]}
 _MRI, _MASKS = ("hippocampus",), ("vessel",)
 _HEAD_MAP: Settings = {"score": "head"}
 DEFAULT: Mapping[str, Row] = {
-    "hippocampus": Row("discriminative", _HEAD_MAP, tasks=_MRI),
+    "hippocampus": Row("discriminative", _HEAD_MAP),
     "vessel": Row("discriminative", {**_HEAD_MAP, **_FLIPS}, tasks=_MASKS),
 }
 """What all other rows of a task are compared with, in pairs; chosen on the selection split."""
@@ -187,8 +187,3 @@ SEEDED = "discriminative"
 def rows_of(task: str) -> tuple[Row, ...]:
     """Return the rows measured on ``task``."""
     return tuple(row for row in ROWS if task in row.tasks)
-
-
-def is_default(row: Row, task: str) -> bool:
-    """Return whether all others are compared with it."""
-    return row.name == DEFAULT[task].name
