@@ -1,10 +1,11 @@
 """A reconstructor and a head that learns where reconstruction and image differ for a reason."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import lcm
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
@@ -16,6 +17,8 @@ from fracture_vae.registry import NETWORKS
 SEES = ("difference", "image")
 _RARE = -4.0
 """Added to the head's logits, so that it starts from a probability of 0.02: anomalies are rare (Lin et al. 2017)."""
+_OUTSIDE = -20.0
+"""Logits where the head does not look: a probability of 2e-9."""
 
 
 class Detection(NamedTuple):
@@ -36,36 +39,52 @@ class Detector(nn.Module):
     otherwise use x̂ to leave it messages. Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``.
 
     Args:
-        reconstructor: its ``forward`` returns the reconstruction.
+        reconstructor: its ``forward`` returns the reconstruction. None for the head alone; what ``forward`` returns is
+            then the image.
         head: shape of the head.
-        sees: ``difference`` for x, x̂ and \\|x - x̂\\|, or ``image`` for x alone.
+        sees: ``difference`` for x, x̂ and \\|x - x̂\\|, or ``image`` for x alone, as a head alone does.
         in_channels: C.
+        window: the part of each axis the head looks at, as shares from and to, [0, 1] for all of it; None for the whole
+            image. Nothing is marked elsewhere. Where crops are centred on what may be ill, the rest costs time.
+
+    Raises:
+        InputError: for something else to see, or shares that are no part of an axis.
     """
 
     example: ClassVar[Callable[[], "Detector"]]
     example_shape: ClassVar[tuple[int, ...]] = (2, 1, 16, 16, 16)
 
     def __init__(
-        self, reconstructor: nn.Module, head: UNetConfig, in_channels: int = 1, sees: str = "difference"
+        self,
+        reconstructor: nn.Module | None,
+        head: UNetConfig,
+        in_channels: int = 1,
+        sees: str = "difference",
+        window: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         if sees not in SEES:
             raise InputError(f"a detector's head sees {', '.join(SEES)}; not '{sees}'")
+        if window is not None:
+            _require_shares(window, head.spatial_dims)
         self.reconstructor = reconstructor
-        self.sees_difference = sees == "difference"
+        self.sees_difference = sees == "difference" and reconstructor is not None
+        self.window = window
         self.head = FoldedUNet(head, 3 * in_channels if self.sees_difference else in_channels, 1)
         self.downsampling = lcm(getattr(reconstructor, "downsampling", 1), head.downsampling)
 
     @classmethod
     def from_options(
         cls,
-        reconstructor: Mapping[str, Any],
+        reconstructor: Mapping[str, Any] | None,
         head: Mapping[str, Any] | None = None,
         in_channels: int = 1,
         sees: str = "difference",
+        window: Sequence[Sequence[float]] | None = None,
     ) -> "Detector":
         """Return the detector of plain values: a network's ``name`` and options, and fields of :class:`UNetConfig`."""
-        return cls(build_network(**reconstructor), UNetConfig(**(head or {})), in_channels, sees)
+        restores = None if reconstructor is None else build_network(**reconstructor)
+        return cls(restores, UNetConfig(**(head or {})), in_channels, sees, window)
 
     @property
     def takes_level(self) -> bool:
@@ -74,7 +93,7 @@ class Detector(nn.Module):
 
     def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
         """Reconstruction (B, C, \\*spatial) of x (B, C, \\*spatial), which may be of a known ``level`` (B,)."""
-        return self.reconstructor(x, *conditions(self.reconstructor, level))
+        return x if self.reconstructor is None else self.reconstructor(x, *conditions(self.reconstructor, level))
 
     def detect(self, x: Tensor, level: Tensor | None = None) -> Detection:
         """Reconstruction and anomaly logits of x (B, C, \\*spatial)."""
@@ -86,7 +105,28 @@ class Detector(nn.Module):
         if self.sees_difference:
             made = reconstruction.detach().to(x.dtype)
             x = torch.cat([x, made, (x - made).abs()], 1)
-        return self.head(x).float() + _RARE
+        if self.window is None:
+            return self.head(x).float() + _RARE
+        cut = _places(self.window, x.shape[2:], self.head.config.downsampling)
+        around = [
+            room for place, size in zip(cut, x.shape[2:], strict=True) for room in (size - place.stop, place.start)
+        ]
+        return F.pad(self.head(x[(..., *cut)]).float() + _RARE, around[::-1], value=_OUTSIDE)
+
+
+def _places(window: Sequence[Sequence[float]], sizes: Sequence[int], multiple: int) -> tuple[Any, ...]:
+    """Return the slices of an image of these ``sizes`` that are its ``window``, each a multiple of voxels long."""
+    places = []
+    for (first, last), size in zip(window, sizes, strict=True):
+        length = min(max(round((last - first) * size / multiple), 1) * multiple, size)
+        start = min(round(first * size), size - length)
+        places.append(slice(start, start + length))
+    return tuple(places)
+
+
+def _require_shares(window: Sequence[Sequence[float]], dims: int) -> None:
+    if len(window) != dims or not all(len(part) == 2 and 0 <= part[0] < part[1] <= 1 for part in window):
+        raise InputError(f"window {window}: give from and to, shares between 0 and 1, for each of the {dims} axes")
 
 
 _SMALL: Mapping[str, Any] = {"name": "vqvae", "channels": [4, 8], "quantizer_options": {"num_codes": 16, "dim": 8}}

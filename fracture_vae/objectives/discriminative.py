@@ -21,13 +21,14 @@ TERM = "segmentation"
 class Discriminative(nn.Module):
     """total = total of the reconstruction + weight · segmentation (Zavrtanik et al. 2021, arXiv:2108.07610, eq. 4).
 
-    The terms are the reconstruction's, with ``segmentation`` (before its weight) behind them. No label of any kind is
+    The terms are the reconstruction's, with ``segmentation`` (before its weight) behind them; of a head alone,
+    ``total`` and ``segmentation``. No label of any kind is
     needed: images are healthy, ``batch["corrupted"]`` is what a corruption made of them, and ``batch["anomaly"]``
     (B, 1, \\*spatial) where.
 
     Args:
         network: a detector.
-        reconstruction: the objective of its ``reconstructor``.
+        reconstruction: the objective of its ``reconstructor``; None for a head alone.
         loss: as for :class:`~fracture_vae.objectives.segmentation.SegmentationLoss`.
         weight: of that loss.
 
@@ -37,10 +38,10 @@ class Discriminative(nn.Module):
     """
 
     def __init__(
-        self, network: Detector, reconstruction: Restoring, loss: str = "dice_focal", weight: float = 1.0
+        self, network: Detector, reconstruction: Restoring | None, loss: str = "dice_focal", weight: float = 1.0
     ) -> None:
         super().__init__()
-        if reconstruction.network is not network.reconstructor:
+        if (None if reconstruction is None else reconstruction.network) is not network.reconstructor:
             raise InputError("discriminative: reconstruction must be an objective of the detector's own reconstructor")
         if weight < 0:
             raise InputError(f"weight is {weight}; it must be 0 or more")
@@ -48,18 +49,24 @@ class Discriminative(nn.Module):
         self.reconstruction = reconstruction
         self.segmentation = SegmentationLoss(loss)
         self.weight = weight
-        self.term_names = (*reconstruction.term_names, TERM)
+        self.term_names = (*(("total",) if reconstruction is None else reconstruction.term_names), TERM)
         self._terms: Callable[..., Any] = namedtuple("DiscriminativeTerms", self.term_names)  # type: ignore[misc]
 
     def forward(self, batch: Mapping[str, Tensor]) -> Any:
         """Return the terms for a batch as the reconstruction takes it, with ``anomaly``."""
         if "anomaly" not in batch:
             raise InputError("discriminative: there is nothing to find in the batches; set a corruption")
+        if self.reconstruction is None:
+            segmentation = self._segmentation(batch, seen(batch))
+            return self._terms(self.weight * segmentation, segmentation)
         restored = self.reconstruction.restore(batch)
-        logits = self.network.locate(seen(batch), restored.reconstruction)
-        segmentation = self.segmentation(logits, batch["anomaly"], batch.get("valid"))
+        segmentation = self._segmentation(batch, restored.reconstruction)
         total, *others = restored.terms
         return self._terms(total + self.weight * segmentation, *others, segmentation)
+
+    def _segmentation(self, batch: Mapping[str, Tensor], reconstruction: Tensor) -> Tensor:
+        logits = self.network.locate(seen(batch), reconstruction)
+        return self.segmentation(logits, batch["anomaly"], batch.get("valid"))
 
     @staticmethod
     def example() -> tuple["Discriminative", dict[str, Tensor]]:

@@ -48,7 +48,8 @@ def test_every_variant_trains_to_finite_losses_and_a_model_that_loads(
     run = run_of(variant)
     assert run.name.endswith(f"-{variant}_fold1")
     losses = {key: float(value) for key, value in rows(run)[-1].items() if key.endswith("_loss")}
-    assert {"train/recon_loss", "val/recon_loss", "train/total_loss"} <= losses.keys()
+    chosen_by = parsed(variant).get("key_term")
+    assert {f"train/{chosen_by}_loss", f"val/{chosen_by}_loss", "train/total_loss"} <= losses.keys()
     assert all(abs(value) < 100 for value in losses.values())
     content = load(run / "checkpoints" / "last.pt")
     network = build_network(**json.loads(content["about"])["network"])
@@ -74,6 +75,13 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
         ("network_def.__class__.__name__", "UNet"),
         ("objective.__class__.__name__", "Reconstruction"),
         ("corruption_def.__class__.__name__", "CoarseNoise"),
+    ],
+    "vertebrae": [
+        ("network_def.window", [[0.3125, 0.6875], [0.40625, 0.90625], [0, 1]]),
+        ("objective.term_names", ("total", "segmentation")),
+        ("corruption_def.__class__.__name__", "Collapse"),
+        ("composition.name", "head"),
+        ("composition.flips", (0,)),
     ],
 }
 """What each variant makes of an object the config builds; the plain bundle has another value there."""

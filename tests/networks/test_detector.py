@@ -144,3 +144,37 @@ def test_it_works_on_images() -> None:
     assert network.downsampling == 4
     assert network.detect(x).logits.shape == x.shape
     assert torch.equal(network(x), network.reconstructor(x))
+
+
+def test_a_head_looks_at_its_window_and_marks_nothing_elsewhere() -> None:
+    network = Detector(None, UNetConfig(channels=(4, 8)), window=[[0.25, 0.75], [0.5, 1], [0, 1]]).eval()
+    x = torch.rand(2, 1, 16, 16, 16)
+    given: list[Tensor] = []
+    network.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    probability = network.detect(x).logits.sigmoid()
+    assert torch.equal(given[0], x[:, :, 4:12, 8:16])
+    outside = torch.ones(16, 16, 16, dtype=torch.bool)
+    outside[4:12, 8:16] = False
+    assert probability[:, 0, outside].max() < 1e-8 < probability[:, 0, ~outside].min()
+    changed = x.clone()
+    changed[:, 0, outside] = 0
+    assert torch.equal(network.detect(changed).logits, network.detect(x).logits)
+
+
+@pytest.mark.parametrize("size", [8, 10, 12, 18])
+def test_a_window_is_as_long_as_the_head_takes_whatever_the_image_s_size(size: int) -> None:
+    network = Detector(None, UNetConfig(channels=(4, 8)), window=[[0.3, 0.7], [0.41, 0.91], [0.9, 1]]).eval()
+    assert network.detect(torch.rand(1, 1, size, size, size)).logits.shape == (1, 1, size, size, size)
+
+
+@pytest.mark.parametrize("window", [[[0, 1], [0, 1]], [[0, 1], [0, 1], [0.5, 0.5]], [[0, 1], [0, 1], [0.5, 1.5]]])
+def test_a_window_that_is_no_part_of_an_image_is_refused(window: list[list[float]]) -> None:
+    with pytest.raises(InputError, match="give from and to"):
+        Detector(None, UNetConfig(channels=(4, 8)), window=window)
+
+
+def test_a_head_alone_sees_the_image_and_reconstructs_nothing() -> None:
+    network, x = Detector(None, UNetConfig(channels=(4, 8))).eval(), torch.rand(2, 1, 8, 8, 8)
+    assert torch.equal(network(x), x)
+    assert torch.equal(network.detect(x).logits, network.locate(x, torch.zeros_like(x)))
+    assert not network.takes_level

@@ -136,3 +136,14 @@ def test_an_objective_of_another_network_is_refused() -> None:
         Discriminative(detector, WRAPPED["unet"]())
     with pytest.raises(InputError, match="weight is -1"):
         around(WRAPPED["unet"](), weight=-1)
+
+
+def test_a_head_alone_learns_from_its_own_loss_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    network = Detector(None, UNetConfig(spatial_dims=2, channels=(4, 8)))
+    _, batch = Discriminative.example()
+    terms = Discriminative(network, None, weight=3.0)(batch)
+    assert terms._fields == ("total", "segmentation")
+    torch.testing.assert_close(terms.total, 3 * terms.segmentation)
+    with pytest.raises(InputError, match="own reconstructor"):
+        Discriminative(Discriminative.example()[0].network, None)

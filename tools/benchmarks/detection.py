@@ -36,7 +36,8 @@ def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
     for row in rows:
         by_seed = [bench.measured(row, seed) for seed in bench.seeds_of(row)]
         click.echo(f"{bench.task}: {row.name}: {[one['all'] for one in by_seed]}")
-        results.append({"row": row.name, "model": row.model, "by_seed": by_seed})
+        result: dict[str, Any] = {"row": row.name, "model": row.model, "by_seed": by_seed}
+        results.append(result)
     if default in rows:
         for row, result in zip(rows, results, strict=True):
             if row != default:
@@ -48,7 +49,7 @@ def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of the data sets.")
 @click.option("--task", "tasks", type=click.Choice(list(TASKS)), multiple=True, help="Repeatable. [default: all]")
 @click.option("--model", "only", multiple=True, help="Only the rows of this model. Repeatable. [default: all]")
-@click.option("--seeds", default=3, show_default=True, help="Trainings of the discriminative network; others have one.")
+@click.option("--seeds", default=3, show_default=True, help="Trainings of the head alone; others have one.")
 @click.option("--select", is_flag=True, help="Another fold and other anomalies: where compositions are chosen.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keeps cohorts, models and maps. [default: cache folder]")
 @click.option(

@@ -114,7 +114,7 @@ class Bench:
                 "cpu_seconds": round(time.process_time() - began, 1),
                 "seconds": round(time.monotonic() - on_wall, 1),
             }
-            return {"path": str(next(place.glob("*/*/checkpoints/last.pt"))), **took}
+            return {"path": str((place / "vq3d" / "latest" / "checkpoints" / "last.pt").resolve()), **took}
 
         return self._kept("models", name, settings, train)
 
