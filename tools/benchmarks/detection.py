@@ -52,9 +52,7 @@ def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
 @click.option("--seeds", default=3, show_default=True, help="Trainings of the head alone; others have one.")
 @click.option("--select", is_flag=True, help="Another fold and other anomalies: where compositions are chosen.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keeps cohorts, models and maps. [default: cache folder]")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="JSON to write tasks to, those there stay; a page beside it."
-)
+@click.option("--out", type=click.Path(path_type=Path), help="JSON to add rows to; a page beside it.")
 def main(
     data: Path,
     tasks: tuple[str, ...],
@@ -75,7 +73,9 @@ def main(
             continue
         about = {"fold": fold, "epochs": TASKS[task]["max_epochs"], "training": len(cohort.training(fold))}
         there = read_json(out) if out.is_file() else {}
-        figures = {**there, task: {**record, **about, **rows[0]["by_seed"][0]["cases"], "rows": rows}}
+        together = {result["row"]: result for result in [*there.get(task, {}).get("rows", []), *rows]}
+        listed = [together[row.name] for row in rows_of(task) if row.name in together]
+        figures = {**there, task: {**record, **about, **rows[0]["by_seed"][0]["cases"], "rows": listed}}
         write_text(out, json.dumps(figures, indent=1) + "\n")
         write_text(out.with_name("results.md"), page(figures))
 
