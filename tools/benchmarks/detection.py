@@ -30,7 +30,8 @@ def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
 
     Where the default is among them, what it measures more than each of the others, too.
     """
-    rows = [row for row in rows_of(bench.task) if not only or row.model in only]
+    wanted = [row for row in rows_of(bench.task) if not only or row.model in only]
+    rows = [row for row in wanted if bench.seeds > 1 or not row.ensemble]
     default = DEFAULT[bench.task]
     results = []
     for row in rows:
