@@ -26,14 +26,23 @@ from tools.benchmarks.timing import machine
 
 
 def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return the figures of the task's rows of the models ``only`` (all, if there are none), seed by seed."""
+    """Return the figures of the task's rows of the models ``only`` (all, if there are none), seed by seed.
+
+    Where the default is among them, what it measures more than each of the others, too.
+    """
+    wanted = [row for row in rows_of(bench.task) if not only or row.model in only]
+    rows = [row for row in wanted if bench.seeds > 1 or not row.ensemble]
+    default = DEFAULT[bench.task]
     results = []
-    for row in rows_of(bench.task):
-        if only and row.model not in only:
-            continue
-        by_seed = [bench.measured(row, seed, DEFAULT[bench.task]) for seed in bench.seeds_of(row)]
-        results.append({"row": row.name, "model": row.model, "by_seed": by_seed})
-        click.echo(f"{bench.task}: {row.name}: {by_seed[0]['all']}")
+    for row in rows:
+        by_seed = [bench.measured(row, seed) for seed in bench.seeds_of(row)]
+        click.echo(f"{bench.task}: {row.name}: {[one['all'] for one in by_seed]}")
+        result: dict[str, Any] = {"row": row.name, "model": row.model, "by_seed": by_seed}
+        results.append(result)
+    if default in rows:
+        for row, result in zip(rows, results, strict=True):
+            if row != default:
+                result["default_minus_it"] = bench.compared(default, row)
     return results
 
 
@@ -41,12 +50,10 @@ def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of the data sets.")
 @click.option("--task", "tasks", type=click.Choice(list(TASKS)), multiple=True, help="Repeatable. [default: all]")
 @click.option("--model", "only", multiple=True, help="Only the rows of this model. Repeatable. [default: all]")
-@click.option("--seeds", default=3, show_default=True, help="Trainings of the discriminative network; others have one.")
+@click.option("--seeds", default=3, show_default=True, help="Trainings of the head alone; others have one.")
 @click.option("--select", is_flag=True, help="Another fold and other anomalies: where compositions are chosen.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keeps cohorts, models and maps. [default: cache folder]")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="JSON to write tasks to, those there stay; a page beside it."
-)
+@click.option("--out", type=click.Path(path_type=Path), help="JSON to add rows to; a page beside it.")
 def main(
     data: Path,
     tasks: tuple[str, ...],
@@ -67,7 +74,9 @@ def main(
             continue
         about = {"fold": fold, "epochs": TASKS[task]["max_epochs"], "training": len(cohort.training(fold))}
         there = read_json(out) if out.is_file() else {}
-        figures = {**there, task: {**record, **about, **rows[0]["by_seed"][0]["cases"], "rows": rows}}
+        together = {result["row"]: result for result in [*there.get(task, {}).get("rows", []), *rows]}
+        listed = [together[row.name] for row in rows_of(task) if row.name in together]
+        figures = {**there, task: {**record, **about, **rows[0]["by_seed"][0]["cases"], "rows": listed}}
         write_text(out, json.dumps(figures, indent=1) + "\n")
         write_text(out.with_name("results.md"), page(figures))
 

@@ -15,7 +15,7 @@ from fracture_vae.files import read_json, write_text
 from fracture_vae.jobs import BUNDLES, VARIANTS, fit_baselines, infer_cases, train_bundle
 from fracture_vae.training.fitting import BASELINES
 from tools.benchmarks.detection_monai import monai_maps
-from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row, is_default
+from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row
 
 MEASURES = ("auroc", "average_precision", "voxel_average_precision", "aupro", "dice@oracle")
 
@@ -41,22 +41,26 @@ class Bench:
         """Return the seeds the row is measured with."""
         return range(self.seeds if row.model == SEEDED and not row.ensemble else 1)
 
-    def measured(self, row: Row, seed: int, default: Row) -> dict[str, Any]:
-        """Return the row's figures with one seed, and what the default row has more, on the same cases, with seed 0."""
+    def measured(self, row: Row, seed: int) -> dict[str, Any]:
+        """Return the row's figures with one seed."""
         folder = self.maps(row, seed)
-        against = [] if seed or is_default(row, self.task) else [folder]
-        said = [str(folder), *([str(self.maps(default, 0))] if against else [])]
 
         def measure() -> dict[str, Any]:
             found = evaluate(folder, self.cohort.path)
-            record: dict[str, Any] = {"row": row.name, "model": row.model, "seed": seed, **_figures(found)}
-            record["cases"] = _about(found)
-            if against:
-                (compared,) = evaluate(self.maps(default, 0), self.cohort.path, against=against).comparisons
-                record["default_minus_it"] = _kept(compared.differences["all"])
-            return {**record, "cpu_seconds": self._cpu_seconds(row, seed)}
+            return {"seed": seed, **_figures(found), "cases": _about(found)}
 
-        return self._kept("figures", row.name, {"maps": said, "ensemble": row.ensemble and self.seeds}, measure)
+        kept = self._kept("figures", row.name, {"maps": str(folder)}, measure)
+        return {**kept, "cpu_seconds": self._cpu_seconds(row, seed)}
+
+    def compared(self, row: Row, other: Row) -> dict[str, list[float]]:
+        """Return what ``row`` measures more than ``other``, with the first seed, on the same resamples."""
+        mine, others = self.maps(row, 0), self.maps(other, 0)
+
+        def compare() -> dict[str, Any]:
+            (compared,) = evaluate(mine, self.cohort.path, against=[others]).comparisons
+            return _kept(compared.differences["all"])
+
+        return self._kept("compared", other.name, {"maps": [str(mine), str(others)]}, compare)
 
     def maps(self, row: Row, seed: int) -> Path:
         """Return the folder of the row's maps of the held-out fold, made if need be."""
@@ -110,7 +114,7 @@ class Bench:
                 "cpu_seconds": round(time.process_time() - began, 1),
                 "seconds": round(time.monotonic() - on_wall, 1),
             }
-            return {"path": str(next(place.glob("*/*/checkpoints/last.pt"))), **took}
+            return {"path": str((place / "vq3d" / "latest" / "checkpoints" / "last.pt").resolve()), **took}
 
         return self._kept("models", name, settings, train)
 

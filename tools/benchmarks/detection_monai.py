@@ -20,9 +20,9 @@ _AUGMENTATION = "augmentation#"
 
 
 def monai_maps(cohort: Cohort, fold: int, settings: dict[str, Any], seconds: float, seed: int, folder: Path) -> float:
-    """Train for ``seconds`` of the processor and write |x - x̂| and case scores of ``fold``.
+    """Write |x - x̂| and case scores of all cases of ``fold`` after ``seconds`` of training; return those it took.
 
-    Returns the seconds it took.
+    Seconds are the processor's.
     """
     torch.manual_seed(seed)
     preprocessing = Preprocessing(settings["intensity"])

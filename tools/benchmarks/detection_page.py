@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from tools.benchmarks.detection_rows import BASELINES, DEFAULT, MONAI, TRAININGS
+from tools.benchmarks.detection_rows import BASELINES, DEFAULT, MONAI, TRAININGS, rows_of
 
 
 class Goal(NamedTuple):
@@ -42,7 +42,9 @@ def page(figures: Mapping[str, Any]) -> str:
         lines += [f"## {TITLES.get(task, task)}", "", _about(found), "", *_table(task, found), ""]
         lines += [*_goals(task, found), "", *_types(found)]
     lines += ["## Models", "", *(f"- **{name}**: {training.about}." for name, training in TRAININGS.items())]
-    lines.append(f"- **{MONAI}**: MONAI's own network of this kind, as wide, for as many seconds as *plain* took.")
+    lines.append(
+        f"- **{MONAI}**: MONAI's own network of this kind, as wide, for as many seconds of one core as *plain* took."
+    )
     return "\n".join([*lines, *(f"- **{name}**: {about}." for name, about in BASELINES.items())]) + "\n"
 
 
@@ -68,42 +70,49 @@ def _table(task: str, found: Mapping[str, Any]) -> list[str]:
     for row in found["rows"]:
         cells = [f"**{row['row']}** (default)" if row["row"] == default else row["row"]]
         for name in shown:
-            cells += _cells(row["by_seed"], name)
+            cells += _cells(row, name)
         lines.append(_line([*cells, f"{mean(one['cpu_seconds'] for one in row['by_seed']):.0f}"]))
     return lines
 
 
-def _cells(by_seed: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+def _cells(row: Mapping[str, Any], name: str) -> list[str]:
+    by_seed = row["by_seed"]
     values = [one["all"][name][0] for one in by_seed if name in one["all"]]
     if not values:
         return ["", "", ""]
     spread = f"{mean(values):.3f} ± {stdev(values):.3f} ({len(values)})" if len(values) > 1 else f"{values[0]:.3f} (1)"
-    difference = by_seed[0].get("default_minus_it", {}).get(name)
+    difference = row.get("default_minus_it", {}).get(name)
     return [_interval(by_seed[0]["all"][name]), spread, _interval(difference, "+") if difference else ""]
 
 
 def _goals(task: str, found: Mapping[str, Any]) -> list[str]:
-    """Say of each goal whether the default reaches it, and whether every baseline lies significantly below."""
+    """Say of each goal whether the default reaches it, and over which baselines its lead is beyond doubt."""
+    rows = {row["row"]: row for row in found["rows"]}
+    default = rows.get(DEFAULT[task].name)
+    if default is None:
+        return [f"The default ({DEFAULT[task].name}) is not measured yet, and no goal is."]
     lines = []
-    rows = {row["row"]: row["by_seed"] for row in found["rows"]}
     for goal in GOALS[task]:
-        values = [one["all"][goal.measure][0] for one in rows.get(DEFAULT[task].name, [])]
-        if values:
-            reached = "reached" if mean(values) >= goal.least else f"missed by {goal.least - mean(values):.3f}"
-            lines.append(
-                f"Goal: {MEASURES[goal.measure]} of at least {goal.least:.2f}: **{reached}** by the default, "
-                f"{mean(values):.3f} on average over {len(values)} seed(s)."
-            )
+        values = [one["all"][goal.measure][0] for one in default["by_seed"]]
+        reached = "reached" if mean(values) >= goal.least else f"missed by {goal.least - mean(values):.3f}"
+        lines.append(
+            f"- Goal: {MEASURES[goal.measure]} of at least {goal.least:.2f}: **{reached}** by the default, "
+            f"{mean(values):.3f} on average over {len(values)} seed(s)."
+        )
+    wanted = [row.name for row in rows_of(task) if row.model in (*BASELINES, MONAI, "denoising")]
     for name in _shown(found):
-        pairs = [
-            (row["row"], row["by_seed"][0]["default_minus_it"][name])
-            for row in found["rows"]
-            if row["model"] in (*BASELINES, MONAI, "denoising") and "default_minus_it" in row["by_seed"][0]
-        ]
-        open_ = [row for row, (_, low, _) in pairs if low <= 0]
-        told = f"except {', '.join(open_)}" if open_ else "of all baselines"
-        lines.append(f"The interval of the default's lead in {MEASURES[name]} excludes zero {told}.")
-    return [line for pair in zip(lines, [""] * len(lines), strict=True) for line in pair][:-1]
+        leads = {row: rows[row]["default_minus_it"][name] for row in wanted if "default_minus_it" in rows.get(row, {})}
+        open_ = [row for row, (_, low, _) in leads.items() if low <= 0]
+        missing = [row for row in wanted if row not in leads]
+        lines.append(
+            f"- The interval of the default's lead in {MEASURES[name]} is above zero for {len(leads) - len(open_)} of "
+            f"{len(wanted)} baselines{_named('not for', open_)}{_named('not measured yet:', missing)}."
+        )
+    return lines
+
+
+def _named(what: str, rows: Sequence[str]) -> str:
+    return f"; {what} {', '.join(rows)}" if rows else ""
 
 
 def _types(found: Mapping[str, Any]) -> list[str]:
