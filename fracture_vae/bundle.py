@@ -35,8 +35,8 @@ _OWN_ARGUMENTS = {"workflow_name", "config_file", "args_file", "run_id", "init_i
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD
 }
 
-_ASKED_FOR = {ReferenceResolver.split_id(asked["id"])[0] for asked in TrainProperties.values()}
-"""Keys that MONAI wants a bundle to have, used or not."""
+_ASKED_FOR = {ReferenceResolver.split_id(asked["id"])[0] for asked in TrainProperties.values()} | {"finalize"}
+"""Keys that MONAI wants a bundle to have, used or not, and the program it runs in the end."""
 _ELSEWHERE = "Not all config files are in"
 """What MONAI says where an overlay lies in another folder than train.json, as variants do."""
 _NONE = "$None"

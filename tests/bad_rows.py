@@ -211,7 +211,7 @@ SETTINGS: dict[str, str] = {
     "val_interval=0": "val_interval is 0",
     "patience=0": "patience is 0",
     "keep_best=0": "keep_best is 0",
-    "seed=1.5": "seed=1.5: cannot be used",
+    "seed=1.5": "seed is 1.5; it must be a whole number from 0 to 4294967295",
     "size=[8,8,8]": "exceeds size (8, 8, 8)",
     "size=[16]": "size [16]",
     "size=abc": "size='abc'",
