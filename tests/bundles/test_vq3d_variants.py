@@ -30,6 +30,8 @@ def run_of(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any], tiny_
         overlay = variant_config(BUNDLE, variant)
         own = json.loads(overlay.read_text(encoding="utf-8"))  # what the variant is for stays as it is
         settings = {key: value for key, value in tiny.items() if key not in own}
+        if "vqvae_checkpoint" in own:
+            settings["vqvae_checkpoint"] = str(run("denoising"))
         train_bundle(BUNDLE, "1", [overlay], {"cohort": str(tiny_cohort), "project_dir": str(project), **settings})
         return (project / "vq3d" / "latest").resolve()
 
@@ -48,7 +50,8 @@ def test_every_variant_trains_to_finite_losses_and_a_model_that_loads(
     run = run_of(variant)
     assert run.name.endswith(f"-{variant}_fold1")
     losses = {key: float(value) for key, value in rows(run)[-1].items() if key.endswith("_loss")}
-    assert {"train/recon_loss", "val/recon_loss", "train/total_loss"} <= losses.keys()
+    term = "nll" if variant == "prior" else "recon"
+    assert {f"train/{term}_loss", f"val/{term}_loss", "train/total_loss"} <= losses.keys()
     assert all(abs(value) < 100 for value in losses.values())
     content = load(run / "checkpoints" / "last.pt")
     network = build_network(**json.loads(content["about"])["network"])
@@ -69,6 +72,7 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
     ],
     "level": [("network_def.level.levels", 29), ("network_def.takes_level", True)],
     "masked": [("corruption_def.__class__.__name__", "MaskedBlocks")],
+    "prior": [("key_term", "nll"), ("score", "code_likelihood"), ("optimizer", "AdamW")],
     "self_supervised": [("corruption_def.__class__.__name__", "Mixture")],
     "unet_denoising": [
         ("network_def.__class__.__name__", "UNet"),
