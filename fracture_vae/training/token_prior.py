@@ -21,10 +21,11 @@ def with_prior(
     preprocessing: Preprocessing,
     prior: Mapping[str, Any],
 ) -> WithPrior:
-    """Return the VQ-VAE of ``checkpoint``, a checkpoint or the run folder of one fold, with a prior yet to be trained.
+    """Return the VQ-VAE of ``checkpoint``, with a prior yet to be trained.
 
     Args:
-        checkpoint: its model was trained on ``cohort`` without ``fold``, with this ``preprocessing``.
+        checkpoint: a checkpoint, or a run folder of this fold or of all; its model was trained on ``cohort`` without
+            ``fold``, with this ``preprocessing``.
         cohort: what the prior will be trained on.
         fold: the one that will validate it.
         preprocessing: of the volumes.
@@ -36,7 +37,7 @@ def with_prior(
     """
     if checkpoint is None:
         raise InputError("vqvae_checkpoint is not set: a prior needs a trained VQ-VAE, its run folder or checkpoint")
-    file = best_checkpoint(checkpoint) if Path(checkpoint).is_dir() else Path(checkpoint)
+    file = _of_fold(Path(checkpoint), fold)
     content = load(file)
     about = read_about(content, str(file))
     if about.network is None:
@@ -54,3 +55,11 @@ def with_prior(
     assert isinstance(network, WithPrior)
     load_checkpoint(network.reconstructor, file)
     return network
+
+
+def _of_fold(path: Path, fold: int) -> Path:
+    """Return the checkpoint that ``path`` is, or the best one of the run there."""
+    if not path.is_dir():
+        return path
+    own = path / f"fold_{fold}"
+    return best_checkpoint(own if own.is_dir() else path)

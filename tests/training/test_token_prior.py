@@ -71,6 +71,15 @@ def test_a_prior_goes_on_as_if_never_stopped(
     assert all(torch.equal(first[name], second[name]) for name in second)
 
 
+def test_of_a_run_of_all_folds_it_takes_its_own(tiny_cohort: Path, vqvae: Path, tmp_path: Path) -> None:
+    shutil.copytree(vqvae, tmp_path / "fold_1")
+    (tmp_path / "fold_2" / "checkpoints").mkdir(parents=True)
+    network = with_prior(tmp_path, read_cohort(tiny_cohort), 1, PLAIN, PRIOR)
+    expected = load(best_checkpoint(vqvae))["network"]
+    found = network.reconstructor.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
 def test_models_of_another_fold_cohort_preprocessing_or_kind_are_refused(
     tiny_cohort: Path, vqvae: Path, tmp_path: Path
 ) -> None:
