@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from fracture_vae.calibrating import calibrate_run
 from fracture_vae.cohort.manifest import read_cohort
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases, resume_run, train_bundle, variant_config
+from fracture_vae.maps.table import read_scores
 from fracture_vae.networks import build_network
 from fracture_vae.training import with_prior
 from fracture_vae.training.checkpoints import best_checkpoint, load, save
@@ -78,6 +80,22 @@ def test_of_a_run_of_all_folds_it_takes_its_own(tiny_cohort: Path, vqvae: Path, 
     expected = load(best_checkpoint(vqvae))["network"]
     found = network.reconstructor.state_dict()
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
+def test_priors_of_all_folds_are_calibrated_by_their_default_score(
+    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tiny_folds: Path, tmp_path: Path
+) -> None:
+    fitting = {key: tiny[key] for key in ("max_epochs", "batch_size", "device", "precision", "compile", "progress")}
+    places = {"cohort": str(tiny_cohort), "project_dir": str(tmp_path), "vqvae_checkpoint": str(tiny_folds)}
+    train_bundle(vq3d, "all", [variant_config(vq3d, "prior")], {**fitting, **places, "prior": PRIOR})
+    run = (tmp_path / "vq3d" / "latest").resolve()
+    fast = {"device": "cpu", "precision": "fp32"}
+    calibrate_run(run, None, 0.35, fast)
+    infer_cases(run, tmp_path / "maps", {"cohort": str(tiny_cohort), **fast})
+    rows = read_scores(tmp_path / "maps" / "scores.csv")
+    assert all(0 < float(row["p_value"]) <= 1 for row in rows)
+    composed = json.loads(load(best_checkpoint(run / "fold_1"))["about"])["score"]
+    assert [part["name"] for part in composed["score"]] == ["code_likelihood"]
 
 
 def test_models_of_another_fold_cohort_preprocessing_or_kind_are_refused(
