@@ -86,6 +86,8 @@ def test_network_gradients_reach_every_parameter(name: str) -> None:
             loss = loss + term
     if hasattr(network, "detect"):
         loss = loss + network.detect(x).logits.square().mean()
+    if hasattr(network, "code_nll"):
+        loss = loss + network.code_nll(network.quantize(network.encode(x)).codes).mean()
     loss.backward()
     assert [key for key, grad in gradients(network).items() if grad is None or not grad.any()] == []
 
@@ -274,7 +276,7 @@ class Able(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reconstructor = made(registry.NETWORKS, "vqvae").eval()
+        self.reconstructor = made(registry.NETWORKS, "with_prior").eval()
         self.head = nn.Conv3d(1, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from fracture_vae.networks.quantizers import (
     VectorQuantizer,
     build_quantizer,
 )
+from fracture_vae.networks.token_prior import TokenPrior, TokenPriorConfig, WithPrior, covered
 from fracture_vae.networks.unet import UNet, UNetConfig
 from fracture_vae.networks.vae import VAE, VAEOutput
 from fracture_vae.networks.vqvae import VQVAE, VQOutput, VQVAEConfig, find_vqvae
@@ -34,15 +35,19 @@ __all__ = [
     "Quantized",
     "Quantizer",
     "Template",
+    "TokenPrior",
+    "TokenPriorConfig",
     "UNet",
     "UNetConfig",
     "VAEOutput",
     "VQOutput",
     "VQVAEConfig",
     "VectorQuantizer",
+    "WithPrior",
     "build_network",
     "build_quantizer",
     "conditions",
+    "covered",
     "find_vqvae",
     "load_state",
 ]

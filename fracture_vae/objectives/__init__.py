@@ -1,6 +1,7 @@
 """Objectives: what a network learns. Each holds its network and returns its loss terms by name."""
 
 from fracture_vae.objectives.autoencoding import AETerms, Autoencoding
+from fracture_vae.objectives.code_prior import CodePrior, PriorTerms
 from fracture_vae.objectives.discriminative import Discriminative
 from fracture_vae.objectives.elbo import ELBO, VAETerms
 from fracture_vae.objectives.info_vae import InfoVAE, mmd
@@ -15,9 +16,11 @@ __all__ = [
     "IWAE",
     "AETerms",
     "Autoencoding",
+    "CodePrior",
     "Discriminative",
     "FeatureDistance",
     "InfoVAE",
+    "PriorTerms",
     "Reconstruction",
     "ReconstructionTerms",
     "VAETerms",

@@ -31,8 +31,10 @@ def run_of(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any], tiny_
         project = tmp_path_factory.mktemp(variant)
         overlay = variant_config(BUNDLE, variant)
         own = json.loads(overlay.read_text(encoding="utf-8"))  # what the variant is for stays as it is
-        unused = WITHOUT_CODES if variant in ("unet_denoising", "vertebrae") else set()
+        unused = WITHOUT_CODES if variant in ("prior", "unet_denoising", "vertebrae") else set()
         settings = {key: value for key, value in tiny.items() if key not in own.keys() | unused}
+        if "vqvae_checkpoint" in own:
+            settings["vqvae_checkpoint"] = str(run("denoising"))
         train_bundle(BUNDLE, "1", [overlay], {"cohort": str(tiny_cohort), "project_dir": str(project), **settings})
         return (project / "vq3d" / "latest").resolve()
 
@@ -73,6 +75,7 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
     ],
     "level": [("network_def.level.levels", 29), ("network_def.takes_level", True)],
     "masked": [("corruption_def.__class__.__name__", "MaskedBlocks")],
+    "prior": [("key_term", "nll"), ("score", "code_likelihood"), ("optimizer", "AdamW")],
     "self_supervised": [("corruption_def.__class__.__name__", "Mixture")],
     "unet_denoising": [
         ("network_def.__class__.__name__", "UNet"),

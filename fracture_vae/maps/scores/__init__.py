@@ -5,6 +5,7 @@ from fracture_vae.maps.scores.base import Score, build_score
 from fracture_vae.maps.scores.composition import Composition, Part, compose
 from fracture_vae.maps.scores.latent import CodeDistance, FeatureDistance, Head
 from fracture_vae.maps.scores.plain import Intensity, Volume
+from fracture_vae.maps.scores.prior import CodeLikelihood, Restoration
 from fracture_vae.maps.scores.residuals import L1, L2, Gradient, MultiScale, Signed, l1, l2
 from fracture_vae.maps.scores.seen import Seen
 from fracture_vae.maps.scores.similarity import SSIM, SSIMContrast
@@ -15,6 +16,7 @@ __all__ = [
     "SSIM",
     "TOP_FRACTION",
     "CodeDistance",
+    "CodeLikelihood",
     "Composition",
     "FeatureDistance",
     "Gradient",
@@ -22,6 +24,7 @@ __all__ = [
     "Intensity",
     "MultiScale",
     "Part",
+    "Restoration",
     "SSIMContrast",
     "Score",
     "Seen",

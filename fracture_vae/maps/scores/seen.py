@@ -79,6 +79,19 @@ class Seen:
         return self.quantized.codes
 
     @cached_property
+    def code_nll(self) -> Tensor:
+        """(B, \\*latent) float32: -log p of each code given the others, in nats, by the network's prior."""
+        return self._method("code_nll")(self.codes)
+
+    def resampled(self, unlikely: Tensor, generator: torch.Generator, draws: int) -> Tensor:
+        """Return codes (draws, B, \\*latent): those ``unlikely`` (B, \\*latent) drawn anew by the network's prior."""
+        return self._method("resample")(self.codes, unlikely, generator, draws)
+
+    def decoded(self, codes: Tensor) -> Tensor:
+        """Return what the network makes of ``codes`` (B, \\*latent), (B, C, \\*spatial)."""
+        return self._method("decode_codes")(codes, *self._condition)
+
+    @cached_property
     def features(self) -> tuple[StageFeatures, ...]:
         """Features of the images and of their reconstructions after each of the encoder's stages."""
         features = self._method("features")
