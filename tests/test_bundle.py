@@ -1,7 +1,10 @@
 """How a bundle is started: strict overrides, overlays, and paths that do not depend on the current folder."""
 
+import importlib
+import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -197,3 +200,14 @@ def test_outside_a_running_bundle_there_is_no_root() -> None:
     assert bundle.invocation() is None
     with pytest.raises(InputError, match="--bundle_root"):
         bundle.bundle_root()
+
+
+def test_no_target_of_a_config_names_a_module() -> None:
+    """From Python 3.12 on MONAI would find the module, not the function of its package that has the same name."""
+    configs = Path(__file__).parents[1].glob("bundles/*/configs/**/*.json")
+    targets = {name for config in configs for name in re.findall(r'"_target_": "([\w.]+)"', config.read_text())}
+    ours = {target for target in targets if target.startswith("fracture_vae.")}
+    assert len(ours) > 20
+    assert [target for target in ours if importlib.util.find_spec(target.rpartition(".")[0]) is None] == []
+    modules = [t for t in ours if hasattr(importlib.import_module(t.rpartition(".")[0]), "__path__")]
+    assert [target for target in modules if importlib.util.find_spec(target) is not None] == []

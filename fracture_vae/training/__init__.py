@@ -12,7 +12,7 @@ from fracture_vae.training.distributed import device_ids, join_processes, leave_
 from fracture_vae.training.early_stopping import EarlyStopping
 from fracture_vae.training.final_bound import FinalBound
 from fracture_vae.training.images import ImageDataset
-from fracture_vae.training.learning_rate import learning_rate
+from fracture_vae.training.learning_rate import learning_rate_schedule
 from fracture_vae.training.metrics import key_metric, lower_is_better, mean_terms, prepare_batch, total_loss
 from fracture_vae.training.objective_schedule import KLPlan, kl_control
 from fracture_vae.training.perceptual import perceptual_distance
@@ -73,7 +73,7 @@ __all__ = [
     "join_processes",
     "key_metric",
     "kl_control",
-    "learning_rate",
+    "learning_rate_schedule",
     "leave_processes",
     "load_checkpoint",
     "lower_is_better",

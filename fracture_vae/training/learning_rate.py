@@ -77,7 +77,7 @@ class PlateauLearningRate:
         self.scheduler.load_state_dict(dict(state))
 
 
-def learning_rate(
+def learning_rate_schedule(
     name: str, optimizer: Optimizer, start: float, end: float, epochs: int, evaluator: Any
 ) -> ScheduledLearningRate | PlateauLearningRate:
     """Return the handler for a schedule's name (see ``fracture-vae plugins``) or ``plateau``.

@@ -9,7 +9,7 @@ from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from fracture_vae.errors import InputError
-from fracture_vae.training.learning_rate import learning_rate
+from fracture_vae.training.learning_rate import learning_rate_schedule
 from fracture_vae.training.schedules import constant, cosine, cyclical, delayed, linear
 
 
@@ -21,7 +21,7 @@ def rates(name: str, epochs: int, start: float = 1e-4, end: float = 1e-6) -> lis
     """The learning rate of each epoch as a trainer meets it."""
     adjusted = optimizer(start)
     trainer = Engine(lambda *_: None)
-    learning_rate(name, adjusted, start, end, epochs, None).attach(trainer)
+    learning_rate_schedule(name, adjusted, start, end, epochs, None).attach(trainer)
     seen: list[float] = []
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: seen.append(adjusted.param_groups[0]["lr"]))
     trainer.run([0], max_epochs=epochs)
@@ -67,7 +67,7 @@ def test_cosine_is_torch_s_cosine_annealing_at_every_epoch(epochs: int) -> None:
 
 def test_plateau_halves_the_rate_when_validation_stops_falling_and_remembers_its_count() -> None:
     def handler(adjusted: torch.optim.Optimizer, evaluator: Engine) -> Any:
-        made = learning_rate("plateau", adjusted, 1.0, 0.3, 100, evaluator)
+        made = learning_rate_schedule("plateau", adjusted, 1.0, 0.3, 100, evaluator)
         made.attach(Engine(lambda *_: None))
         return made
 
@@ -94,4 +94,4 @@ def test_plateau_halves_the_rate_when_validation_stops_falling_and_remembers_its
 
 def test_an_unknown_schedule_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'cosine'"):
-        learning_rate("cosin", optimizer(), 1.0, 0.1, 10, SimpleNamespace())
+        learning_rate_schedule("cosin", optimizer(), 1.0, 0.1, 10, SimpleNamespace())
