@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fracture_vae.errors import InputError
 from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer
+from tools.benchmarks.family_speed import epochs_until
 from tools.benchmarks.neighbour import Neighbour
 from tools.benchmarks.performance_tables import TABLES, filled
 from tools.benchmarks.precision import LEARNING_RATE, batch_sizes, validation_loss
@@ -67,6 +68,19 @@ def test_a_neighbour_does_it_once_a_call_in_another_process(tmp_path: Path) -> N
         assert (tmp_path / "marks").read_text() == "xx"
     neighbour._process.join(5)
     assert not neighbour._process.is_alive()
+
+
+def test_a_neighbour_tells_what_it_found(tmp_path: Path) -> None:
+    with Neighbour(_mark, tmp_path / "marks") as neighbour:
+        assert [neighbour(), neighbour()] == [1, 2]  # characters written
+
+
+def test_a_loss_is_reached_between_two_epochs() -> None:
+    assert epochs_until([10, 6, 5], 8) == pytest.approx(1.5)
+    assert epochs_until([10, 6, 5], 5) == pytest.approx(3)
+    assert epochs_until([10, 6, 5], 12) == pytest.approx(1)
+    with pytest.raises(ValueError, match="no epoch has a loss of 4 or less"):
+        epochs_until([10, 6, 5], 4)
 
 
 def test_a_line_is_found_and_its_misfit_told() -> None:

@@ -4,16 +4,19 @@
 
 Run it with an interpreter that has pythae as well, which trains in a process of its own. Epochs of the two take turns,
 each one pass over the training images, without validation; the first of each does not count. The network is pythae's
-default, 784-512-16-512-784, and the bundle's; batch 128; Adam.
+default, 784-512-16-512-784, and the bundle's; batch 128; Adam. Both losses are negative evidence lower bounds in nats
+an image, means over an epoch's batches as they are trained; both sides are timed to the worse of their last losses.
 """
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
+from ignite.engine import Events
 from monai.bundle import ConfigParser
 
 from fracture_vae.cohort.images import images_folder
@@ -58,9 +61,14 @@ def measure(folder: Path, data: Path, repeats: int, limit: int | None) -> dict[s
     with Neighbour(pythae_epoch, file, folder / "pythae", *settings.values()) as epoch:
         clock = EpochClock({"pythae": epoch}, lambda: None)
         clock.attach(trainer)
+        ours_lost: list[float] = []
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: ours_lost.append(trainer.state.metrics["total_loss"]))
         trainer.run()
     mine, theirs = (Timing(tuple(times[1:]), (0.0,)) for times in (clock.ours, clock.theirs["pythae"]))
     times, low, high = ratio(theirs, mine)
+    losses = [float(str(loss)) for loss in clock.said["pythae"]]
+    same = max(ours_lost[-1], losses[-1])
+    until = mine.median * epochs_until(ours_lost, same), theirs.median * epochs_until(losses, same)
     return {
         "runs_on": str(parser.get_parsed_content("acceleration")),
         "images": len(images),
@@ -71,7 +79,29 @@ def measure(folder: Path, data: Path, repeats: int, limit: int | None) -> dict[s
         "pythae_median_s": round(theirs.median, 3),
         "times_faster": round(times, 2),
         "times_faster_range": [round(low, 2), round(high, 2)],
+        "fracture_vae_loss": [round(loss, 2) for loss in ours_lost],
+        "pythae_loss": [round(loss, 2) for loss in losses],
+        "seconds_to_the_same_loss": {
+            "loss": round(same, 2),
+            "fracture_vae": round(until[0], 1),
+            "pythae": round(until[1], 1),
+        },
     }
+
+
+def epochs_until(losses: Sequence[float], level: float) -> float:
+    """Return after how many epochs losses (one an epoch) are down at ``level``, on straight lines between epochs.
+
+    Raises:
+        ValueError: when they never are.
+    """
+    epoch = next((epoch for epoch, loss in enumerate(losses) if loss <= level), None)
+    if epoch is None:
+        raise ValueError(f"no epoch has a loss of {level} or less")
+    if epoch == 0:
+        return 1.0
+    above, below = losses[epoch - 1], losses[epoch]
+    return epoch + (above - level) / (above - below)
 
 
 @click.command(help=__doc__)

@@ -7,9 +7,10 @@ from types import TracebackType
 
 
 class Neighbour:
-    """Calls ``make(*arguments)()`` in another process, once for each call of this object, and waits for it.
+    """Calls ``make(*arguments)()`` in another process, once for each call of this object, and returns what it returns.
 
-    ``make`` is a function of a module's top level; arguments can be pickled. Use it as a context manager.
+    ``make`` is a function of a module's top level; arguments and what is returned can be pickled. Use it as a context
+    manager.
     """
 
     def __init__(self, make: Callable[..., Callable[[], object]], *arguments: object) -> None:
@@ -20,10 +21,10 @@ class Neighbour:
         theirs.close()
         self._pipe.recv()  # it is ready
 
-    def __call__(self) -> None:
+    def __call__(self) -> object:
         """Have it called once."""
         self._pipe.send(True)
-        self._pipe.recv()
+        return self._pipe.recv()
 
     def __enter__(self) -> "Neighbour":
         return self
@@ -39,5 +40,4 @@ def _serve(pipe: Connection, make: Callable[..., Callable[[], object]], argument
     call = make(*arguments)
     pipe.send(True)
     while pipe.recv():
-        call()
-        pipe.send(True)
+        pipe.send(call())

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 
 
-def pythae_epoch(images: Path, folder: Path, latent: int, batch_size: int, learning_rate: float) -> Callable[[], None]:
-    """Return what trains one epoch: what the pipeline does for each epoch but writing checkpoints.
+def pythae_epoch(images: Path, folder: Path, latent: int, batch_size: int, learning_rate: float) -> Callable[[], float]:
+    """Return what trains one epoch and returns its loss: what the pipeline does but writing checkpoints.
+
+    The loss is the negative evidence lower bound in nats an image, a mean over the epoch's batches as they are trained.
 
     Args:
         images: a tensor (N, C, H, W) uint8 that `torch.save` wrote.
@@ -32,4 +34,4 @@ def pythae_epoch(images: Path, folder: Path, latent: int, batch_size: int, learn
     trainer = BaseTrainer(model, processor.to_dataset(processor.process_data(data)), training_config=config)
     trainer.prepare_training()
     epochs = count(1)
-    return lambda: trainer.train_step(next(epochs))
+    return lambda: float(trainer.train_step(next(epochs)))

@@ -64,6 +64,8 @@ class EpochClock:
         self.synchronize = synchronize
         self.ours: list[float] = []
         self.theirs: dict[str, list[float]] = {name: [] for name in others}
+        self.said: dict[str, list[object]] = {name: [] for name in others}
+        """What each epoch of the others returned."""
         self._began = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -83,8 +85,9 @@ class EpochClock:
     def _other(self, engine: Engine) -> None:  # noqa: ARG002
         for name, other in self.others.items():
             began = time.perf_counter()
-            other()
+            said = other()
             self.theirs[name].append(time.perf_counter() - began)
+            self.said[name].append(said)
 
 
 def epochs(folder: Path, volumes: int, size: int, repeats: int, settings: Mapping[str, Any]) -> dict[str, Any]:
