@@ -1,7 +1,8 @@
 """Train every fold of a study to the end, as its owner would, and say what that took.
 
     fracture-vae phantom study --reference
-    python -m tools.benchmarks.five_folds study/cohort.csv --batch-size 16 --all-normal --out five_folds.json
+    python -m tools.benchmarks.five_folds study/cohort.csv --batch-size 16 --out FILE
+    python -m tools.benchmarks.five_folds study/cohort.csv --batch-size 16 --all-normal --out FILE
 
 One process trains the folds one after the other by the bundle's own config: volumes are read, the step is compiled,
 every epoch validates, logs, draws and saves. ``--all-normal`` trains on broken vertebrae and the hold-out too: the
@@ -29,6 +30,7 @@ from tools.benchmarks.study import Bundle
 from tools.benchmarks.timing import machine
 
 FOLDS = 5
+EVERY_VOLUME, NORMALS = "every volume of the study", "its normals, as the bundle trains"
 LEARNING_RATE, FINAL = 1e-4, 1e-6
 
 
@@ -98,7 +100,7 @@ def train_fold(cohort: Path, project: Path, fold: int, epochs: int, settings: di
 
 @click.command(help=__doc__)
 @click.argument("cohort", type=click.Path(exists=True, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="JSON file to write, anew after each fold.")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON file that gets the figures, after each fold.")
 @click.option("--folds", default=FOLDS, show_default=True, help="Train the first so many.")
 @click.option("--epochs", default=200, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=SMALL_BATCH, show_default=True)
@@ -125,7 +127,9 @@ def main(
             result["seconds"] = round(time.perf_counter() - began, 1)
             click.echo(json.dumps(result["folds"][-1]))
             if out is not None:
-                write_text(out, json.dumps(result, indent=2) + "\n")
+                others = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+                content = {**others, EVERY_VOLUME if all_normal else NORMALS: result}
+                write_text(out, json.dumps(content, indent=2) + "\n")
     click.echo(f"{folds} folds of {epochs} epochs: {result['seconds']} s")
 
 

@@ -16,6 +16,7 @@ import click
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import write_text
+from tools.benchmarks.training import EPOCHS, FOLDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -113,9 +114,64 @@ def inference_memory(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def five_folds(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of five_folds.py, of one file a study; five folds of 200 epochs are extrapolated from a fold's epochs."""
+    rows: list[tuple[str, str]] = []
+    for study, run in result.items():
+        fold = run["folds"][0]
+        whole = FOLDS * (fold["seconds_to_the_second_epoch"] + (EPOCHS - 1) * fold["seconds_an_epoch"]) / 60
+        rows += [
+            ("GPU", f"{run['machine']['gpu']}, PyTorch {run['torch']}"),
+            ("study", f"{study}: {fold['training_volumes']} volumes train, {fold['validation_volumes']} validate"),
+            (f"epochs measured, batch of {run['batch_size']}", f"{fold['epochs']}, in {fold['seconds']:.0f} s in all"),
+            (
+                "until the second epoch, with reading and compilation, seconds",
+                f"{fold['seconds_to_the_second_epoch']:.1f}",
+            ),
+            ("an epoch with validation, log, pictures and checkpoints, seconds", f"{fold['seconds_an_epoch']:.3f}"),
+            ("of that the steps, with data and augmentation, seconds", f"{fold['seconds_an_epoch_in_steps']:.3f}"),
+            ("volumes a second in steps", f"**{fold['volumes_a_second_in_steps']:.0f}**"),
+            (
+                "peak GPU memory, GB (held by PyTorch's allocator)",
+                f"**{fold['peak_gpu_gb']:.2f}** ({fold['peak_gpu_reserved_gb']:.2f})",
+            ),
+            (f"five folds of {EPOCHS} epochs, minutes (extrapolated)", f"**{whole:.1f}**"),
+        ]
+    return rows
+
+
+def family_speed(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of family_speed.py."""
+    same = result["seconds_to_the_same_loss"]
+    low, high = result["times_faster_range"]
+
+    def seconds(times: Sequence[float]) -> str:
+        return f"{median(times):.2f} [{min(times)}, {max(times)}], {len(times)} epochs"
+
+    return [
+        ("images, parameters", f"{result['images']}, {result['parameters']}"),
+        ("running on", result["runs_on"]),
+        ("`mnist_vae`, seconds an epoch", seconds(result["fracture_vae_s"])),
+        ("pythae's trainer, seconds an epoch", seconds(result["pythae_s"])),
+        ("times faster, median [range of the rounds]", f"**{result['times_faster']}** [{low}, {high}]"),
+        (
+            f"seconds until the loss is {same['loss']} nats an image",
+            f"{same['fracture_vae']}; pythae's {same['pythae']}",
+        ),
+    ]
+
+
 TABLES: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, str]]]] = {
-    table.__name__: table
-    for table in (training, augmentation, inference, inference_memory, startup, precision, scaling)
+    "training": training,
+    "augmentation": augmentation,
+    "inference": inference,
+    "inference_memory": inference_memory,
+    "startup": startup,
+    "precision": precision,
+    "batch_size": precision,
+    "scaling": scaling,
+    "five_folds": five_folds,
+    "family_speed": family_speed,
 }
 
 
