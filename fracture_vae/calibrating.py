@@ -1,15 +1,17 @@
 """Calibration as a job: the normal cases of each fold through the model that has not seen them, and what follows."""
 
 import hashlib
+import json
 import logging
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fracture_vae import bundle as bundles
-from fracture_vae.cohort.levels import ANATOMICAL
+from fracture_vae.cohort.levels import ANATOMICAL, in_order
 from fracture_vae.cohort.manifest import Cohort, pseudonym
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError
@@ -148,8 +150,9 @@ def _fitted(
         choose_layout([c.level for c in kept], [c.size for c in kept], [c.spacing for c in kept]), table
     )
     first = next(iter(maps.values()))
-    digest = hashlib.sha256("\n".join([str(alpha), *(_weights(model) for model in models)]).encode())
-    terms = Terms(layout, first.settings["top_fraction"], alpha, first.settings, digest.hexdigest()[:16])
+    what = [alpha, first.settings, [own.cases for own in maps.values()], [_weights(model) for model in models]]
+    study = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    terms = Terms(layout, first.settings["top_fraction"], alpha, first.settings, study)
     if len(maps) > 1:
         return fit_folds(maps, terms)
     return {fold: fit_split(own, terms, str(models[0].path)) for fold, own in maps.items()}
@@ -184,7 +187,4 @@ def _with_rare_levels(layout: Layout, table: Cohort) -> Layout:
                 f"{table.path}: no normal case at level '{level}', and no neighbouring level to learn from; leave its "
                 "cases out"
             )
-    ordered = sorted(
-        {*layout.levels, *levels}, key=lambda level: (level not in ANATOMICAL, (*ANATOMICAL, level).index(level), level)
-    )
-    return Registered(tuple(ordered), layout.size, layout.cell)
+    return replace(layout, levels=tuple(in_order({*layout.levels, *levels})))

@@ -162,9 +162,15 @@ def test_maps_of_another_score_have_no_z(
     assert sidecar(tmp_path / "out", "p10")["calibration"] is None
 
 
-def test_calibrated_for_another_score_its_maps_have_z(tiny_run: Path, tiny_cohort: Path, tmp_path: Path) -> None:
+def test_calibrated_for_another_score_its_maps_have_z_and_it_is_another_calibration(
+    tiny_run: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
     shutil.copytree(tiny_run, tmp_path / "run")
-    calibrate_run(tmp_path / "run", None, 0.5, {**FAST, "score": "l2", "top_fraction": 0.01})
+    studies = []
+    for own in ({}, {"score": "l2", "top_fraction": 0.01}):
+        calibrate_run(tmp_path / "run", None, 0.5, {**FAST, **own})
+        studies += [found.study for found in read_calibrations([find_models(tmp_path / "run")[0].path])]
+    assert len(set(studies)) == 2, "folds of the two would not go together, though their alpha is one"
     rows = infer(tmp_path / "run", tmp_path / "out", cohort=str(tiny_cohort), score="l2", top_fraction=0.01)
     assert all(row["p_value"] for row in rows.values())
 

@@ -1,6 +1,6 @@
 """Draw each corruption on healthy scans: before, after, and the truth.
 
-    python -m tools.corruption_sheet --out docs/images/corruptions.png HIPPOCAMPUS.nii.gz … --spine CROP.nii.gz …
+    python -m tools.corruption_sheet --seed 6 --out FILE.png HIPPOCAMPUS.nii.gz … --spine CROP.nii.gz …
 
 Each corruption takes a row. Slices are sagittal, where most was changed. No change is a disease: each is drawn.
 """

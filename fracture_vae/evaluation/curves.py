@@ -5,7 +5,6 @@ first, (…, G); the result is (…). What the counts do not allow, such as an a
 group is tied.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -121,10 +120,8 @@ def region_overlap_bounds(overlap: Counts, ranking: Ranking, regions: float, lim
     return Bounds(float((width * (reached - overlap / regions)).sum() / most), float((width * reached).sum() / most))
 
 
-def froc_score(
-    hits: Counts, false: Counts, lesions: Counts, images: Counts, rates: Sequence[float] = FALSE_RATES
-) -> Counts:
-    """Return the mean sensitivity for lesions at ``rates`` of false candidates an image.
+def froc_score(hits: Counts, false: Counts, lesions: Counts, images: Counts) -> Counts:
+    """Return the mean sensitivity for lesions at `FALSE_RATES` of false candidates an image.
 
     Bandos et al. 2009; the average is that of CAMELYON16 (Ehteshami Bejnordi et al. 2017). The curve is linear between
     thresholds, begins at (0, 0), and stays where it ends.
@@ -134,14 +131,13 @@ def froc_score(
         false: candidates outside all lesions in the group, (…, G).
         lesions: how many there are, (…).
         images: how many there are, (…).
-        rates: false candidates an image.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         sensitivity = np.cumsum(hits, -1) / lesions[..., None]
         rate = np.cumsum(false, -1) / images[..., None]
     flat = zip(rate.reshape(-1, rate.shape[-1]), sensitivity.reshape(-1, rate.shape[-1]), strict=True)
     means = [
-        np.interp(rates, np.concatenate([[0.0], x]), np.concatenate([[0.0], y])).mean()
+        np.interp(FALSE_RATES, np.concatenate([[0.0], x]), np.concatenate([[0.0], y])).mean()
         if np.isfinite(y).all()
         else np.nan
         for x, y in flat

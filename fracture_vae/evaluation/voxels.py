@@ -152,12 +152,6 @@ def keys(values: NDArray[np.float32]) -> NDArray[np.int32]:
     return np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits) >> np.int32(_DROPPED)
 
 
-def lower_edge(key: int) -> float:
-    """Return the smallest value of a bin."""
-    bits = np.int32(key) << np.int32(_DROPPED)
-    return float((bits ^ np.int32(0x7FFFFFFF) if bits < 0 else bits).view(np.float32))
-
-
 def histogram(found: NDArray[np.int32], weights: NDArray[np.float64] | None = None) -> Histogram:
     """Count keys (N,), or sum their ``weights``."""
     if not found.size:

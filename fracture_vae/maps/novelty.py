@@ -37,7 +37,7 @@ class Novelty:
 
     Args:
         network: an autoencoder, a VAE (its posterior's mean is the code) or a 2D VQ-VAE (its vectors before they are
-            quantised), in evaluation mode.
+            quantised), on the CPU, in evaluation mode.
         train: images (N, C, H, W) in [0, 1] it was trained on.
         held_out: normal images it was not trained on.
 

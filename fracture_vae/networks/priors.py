@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +10,6 @@ from fracture_vae.errors import InputError
 from fracture_vae.networks.gaussian import Gaussian, standard_log_density
 
 PRIORS = ("standard", "vamp")
-
-
-class Prior(Protocol):
-    """p(z): a density, and draws from it."""
-
-    def log_density(self, z: Tensor) -> Tensor:
-        """Return log p(z) of z (…, d), summed over d."""
-
-    def sample(self, count: int) -> Tensor:
-        """Return (count, d)."""
 
 
 class StandardPrior(nn.Module):

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from fracture_vae.cohort.geometry import CropGeometry, centred_affine
 from fracture_vae.errors import InputError
-from fracture_vae.evaluation.voxels import Asked, candidates, histogram, keys, lower_edge, tally, tally_case, zones
+from fracture_vae.evaluation.voxels import Asked, candidates, histogram, keys, tally, tally_case, zones
 
 MM = np.ones(3)
 SHAPE = (24, 24, 24)
@@ -28,16 +28,9 @@ def cube(*start: int, size: int = 3) -> tuple[slice, ...]:
 
 @given(arrays(np.float32, st.integers(2, 30), elements=floats))
 def test_bins_keep_the_order_and_are_narrow(values: np.ndarray) -> None:
-    values = np.sort(values)
-    found = keys(values)
-    assert (np.diff(found) >= 0).all()
-    edges = np.array([lower_edge(int(key)) for key in found])
-    following = np.array([lower_edge(int(key) + 1) for key in found])
-    assert (edges <= values).all()
-    inside = np.isfinite(following)
-    assert (values[inside] < following[inside]).all()
-    large = inside & (np.abs(values) > 1e-30)
-    assert (following[large] - edges[large] <= np.abs(values[large]) / 500).all()
+    assert (np.diff(keys(np.sort(values))) >= 0).all()
+    some = values[(np.abs(values) > 1e-30) & (np.abs(values) < 1e38)]
+    assert (keys(some + np.abs(some) / 500) > keys(some)).all()
 
 
 def test_both_zeros_are_one_score() -> None:

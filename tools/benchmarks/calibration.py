@@ -14,7 +14,6 @@ cases, the map its residual. Every seed draws another study, or, with a cohort, 
 """
 
 import json
-import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,6 +34,7 @@ from fracture_vae.maps.calibration.layouts import Voxels, choose_layout
 from fracture_vae.maps.calibration.stored import Calibration, judge
 from fracture_vae.maps.scores import TOP_FRACTION
 from tools.benchmarks.calibration_study import FOLDS, Normal, dealt_study, drawn_study, read_normals
+from tools.benchmarks.timing import machine
 
 ALPHAS = (0.05, 0.1, 0.2)
 COMPONENTS = 8
@@ -211,7 +211,7 @@ def main(seeds: int, patients: int, new: int, cohort: Path | None, size: int, ou
             "model": f"PCA, {COMPONENTS} components",
             "rows": rows,
             "voxels": voxels,
-            "machine": {"processor": platform.processor() or platform.machine()},
+            "machine": machine(),
         }
         write_text(out, json.dumps(figures, indent=1) + "\n")
 

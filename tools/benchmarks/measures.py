@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fracture_vae.evaluation.resampling import Sampled, draw
 from fracture_vae.maps import case_score
-
-RESAMPLES = 2000
 
 
 class CaseErrors(NamedTuple):
@@ -47,9 +46,7 @@ def case_errors(residuals: Iterable[NDArray[np.float32]]) -> CaseErrors:
 
 def mean_interval(values: NDArray[np.float64], patients: Sequence[str], seed: int = 0) -> Interval:
     """Return the mean of ``values`` (N,) over cases; the resamples behind its interval draw whole patients."""
-    _, owner = np.unique(np.asarray(patients), return_inverse=True)
-    sums, counts = np.bincount(owner, weights=values), np.bincount(owner)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high))
+    resamples = draw(patients, seed)
+    owner = resamples.places(patients)
+    means = resamples.times @ np.bincount(owner, values) / (resamples.times @ np.bincount(owner))
+    return Interval(*Sampled(float(values.mean()), means).estimate())

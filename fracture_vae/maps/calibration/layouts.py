@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fracture_vae.cohort.levels import ANATOMICAL
+from fracture_vae.cohort.levels import ANATOMICAL, in_order
 from fracture_vae.errors import InputError
 from fracture_vae.maps.calibration.moments import PRIOR_CASES, Moments
 
@@ -202,8 +202,7 @@ def choose_layout(
     alike = all(math.isclose(a, b, rel_tol=1e-3) for own in spacings for a, b in zip(own, first, strict=True))
     if not (all(levels) and len(set(sizes)) == 1 and alike):
         return Tissue()
-    known = sorted(set(levels), key=lambda level: (level not in ANATOMICAL, (*ANATOMICAL, level).index(level), level))
-    return Registered(tuple(known), sizes[0], tuple(max(1, round(CELL / edge)) for edge in first))
+    return Registered(tuple(in_order(set(levels))), sizes[0], tuple(max(1, round(CELL / edge)) for edge in first))
 
 
 def layout_from(plain: Mapping[str, Any], where: str) -> Layout:

@@ -1,7 +1,6 @@
 """A calibration, as a checkpoint carries it: what is usual, how healthy cases of other patients score, and the rate."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -163,5 +162,4 @@ def _is_sound(calibration: Calibration) -> bool:
         and calibration.survival.shape == GRID.shape
         and all(bool(part.isfinite().all()) for part in (scores, usual.location, usual.spread, calibration.survival))
         and bool((usual.spread > 0).all())
-        and math.isfinite(calibration.alpha)
     )
