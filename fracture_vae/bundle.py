@@ -41,6 +41,8 @@ _ELSEWHERE = "Not all config files are in"
 """What MONAI says where an overlay lies in another folder than train.json, as variants do."""
 _NONE = "$None"
 """How MONAI is told an override that is None, which it would pass over; as an expression it is taken."""
+_BUILDS_ON = "_builds_on_"
+"""The key by which an overlay names another one, without ``.json``, that must lie below it."""
 _RESOLVE = ReferenceResolver._resolve_one_item.__code__
 
 
@@ -86,7 +88,7 @@ def load(config_files: Sequence[Path]) -> dict[str, Any]:
 
     Raises:
         InputError: for a file that is missing, does not parse or holds no object, or a key of a later one that the
-            earlier ones lack and nothing refers to.
+            earlier ones lack and nothing refers to, or one that builds on another that is not among the earlier.
     """
     parser = ConfigParser()
     for file in config_files:
@@ -110,6 +112,7 @@ def load(config_files: Sequence[Path]) -> dict[str, Any]:
 
 def _check_overlays(config: Mapping[str, Any], files: Sequence[Path], contents: Sequence[Mapping[str, Any]]) -> None:
     """Refuse a new key that has no use: no text refers to it, and it is no list, which could be a program to run."""
+    _require_bases(files, contents)
     known = {_section(key) for content in contents[:1] for key in content}
     referred = {ReferenceResolver.split_id(ref)[0] for ref in references(config)}
     for file, content in zip(files[1:], contents[1:], strict=True):
@@ -119,7 +122,23 @@ def _check_overlays(config: Mapping[str, Any], files: Sequence[Path], contents: 
                 hint = nearest(section, known)
                 raise InputError(f"{file}: the config has no key '{section}', and nothing refers to it{hint}")
         known |= {_section(key) for key in content}
-        _require_use(config, [key for key, value in content.items() if not isinstance(value, Mapping)], f"{file}: ")
+        told = [key for key, value in content.items() if not (value is None or isinstance(value, Mapping))]
+        _require_use(config, told, f"{file}: ")
+
+
+def built_on(overlay: Path) -> str | None:
+    """Return the name of the overlay that ``overlay`` builds on, if any."""
+    base: str | None = ConfigParser.load_config_file(overlay).get(_BUILDS_ON)
+    return base
+
+
+def _require_bases(files: Sequence[Path], contents: Sequence[Mapping[str, Any]]) -> None:
+    below: set[str] = set()
+    for file, content in zip(files[1:], contents[1:], strict=True):
+        base = content.get(_BUILDS_ON)
+        if base is not None and base not in below:
+            raise InputError(f"{file}: builds on {base}.json; give that one before it")
+        below.add(file.stem)
 
 
 def _section(key: str) -> str:

@@ -284,6 +284,17 @@ def variant_config(bundle: Path, name: str) -> Path:
     return bundle / "configs" / VARIANTS / f"{name}.json"
 
 
+def variant_configs(bundle: Path, name: str) -> tuple[Path, ...]:
+    """Return what is merged over train.json for the variant ``name`` of ``bundle``: those it builds on, then its own.
+
+    Raises:
+        InputError: for a variant that the bundle does not have.
+    """
+    own = variant_config(bundle, name)
+    base = bundles.built_on(own)
+    return (own,) if base is None else (*variant_configs(bundle, base), own)
+
+
 def training_config(bundle: Path) -> Path:
     """Return the config that trains ``bundle``.
 

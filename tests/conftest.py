@@ -110,12 +110,16 @@ def tiny_cohort(
 
 @pytest.fixture(scope="session")
 def train(vq3d: Path, tiny_cohort: Path) -> Callable[..., Path]:
-    """``train(project_dir, fold, **settings)`` trains the bundle in this process and returns the run folder."""
+    """``train(project_dir, fold, **settings)`` trains the 3D VQ-VAE, the bundle's variant *reconstruction*.
+
+    It does so in this process and returns the run folder.
+    """
 
     def run(project_dir: Path, fold: str = "1", **settings: Any) -> Path:
-        from fracture_vae.jobs import train_bundle
+        from fracture_vae.jobs import train_bundle, variant_configs
 
-        train_bundle(vq3d, fold, [], {"cohort": str(tiny_cohort), "project_dir": str(project_dir), **TINY, **settings})
+        where = {"cohort": str(tiny_cohort), "project_dir": str(project_dir)}
+        train_bundle(vq3d, fold, variant_configs(vq3d, "reconstruction"), {**where, **TINY, **settings})
         return (project_dir / "vq3d" / "latest").resolve()
 
     return run

@@ -46,7 +46,7 @@ def train(
     overrides: tuple[str, ...],
 ) -> None:
     """Train BUNDLE (a folder such as bundles/vq3d), or go on with a run that stopped."""
-    from fracture_vae.jobs import resume_run, train_bundle, variant_config
+    from fracture_vae.jobs import resume_run, train_bundle, variant_configs
 
     given = {"cohort": cohort_path, "project_dir": project_dir, "run_name": name}
     settings: dict[str, Any] = {key: str(value) for key, value in given.items() if value is not None}
@@ -59,7 +59,7 @@ def train(
     elif bundle is None:
         raise click.UsageError("give a BUNDLE, such as bundles/vq3d, or --resume RUN")
     else:
-        added = (variant_config(bundle, variant),) if variant is not None else ()
+        added = variant_configs(bundle, variant) if variant is not None else ()
         train_bundle(bundle, fold, (*added, *overlays), {**settings, **_parse(overrides)})
 
 

@@ -13,7 +13,7 @@ from monai.bundle import ReferenceResolver
 from fracture_vae import bundle as bundles
 from fracture_vae.configs import value_at
 from fracture_vae.errors import InputError, nearest
-from fracture_vae.jobs import training_config, variant_config
+from fracture_vae.jobs import training_config, variant_configs
 from fracture_vae.sweep.space import Dimension, read_dimension
 from fracture_vae.sweep.strict_yaml import read_yaml
 
@@ -83,7 +83,7 @@ def read_sweep(path: Path) -> Sweep:
     bundle = path.parent / _text(content.get("bundle"), f"{path}: bundle", "bundles/mnist_vae")
     configs = [training_config(bundle)]
     if content.get("variant") is not None:
-        configs.append(variant_config(bundle, _text(content["variant"], f"{path}: variant", "free_bits")))
+        configs.extend(variant_configs(bundle, _text(content["variant"], f"{path}: variant", "free_bits")))
     for name in _list(content.get("configs", []), f"{path}: configs"):
         configs.append(path.parent / _text(name, f"{path}: configs", "overlay.json"))
     config = bundles.load(configs)

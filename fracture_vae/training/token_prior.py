@@ -7,7 +7,7 @@ from typing import Any
 from fracture_vae.cohort.manifest import Cohort, pseudonym
 from fracture_vae.errors import InputError
 from fracture_vae.files import sha256
-from fracture_vae.networks import WithPrior, build_network
+from fracture_vae.networks import WithPrior, build_network, find_vqvae
 from fracture_vae.training.about import read_about
 from fracture_vae.training.checkpoints import best_checkpoint, load
 from fracture_vae.training.session import load_checkpoint
@@ -21,7 +21,7 @@ def with_prior(
     preprocessing: Preprocessing,
     prior: Mapping[str, Any],
 ) -> WithPrior:
-    """Return the VQ-VAE of ``checkpoint``, with a prior yet to be trained.
+    """Return the VQ-VAE of ``checkpoint``, a detector's too, with a prior yet to be trained.
 
     Args:
         checkpoint: a checkpoint, or a run folder of this fold or of all; its model was trained on ``cohort`` without
@@ -51,9 +51,15 @@ def with_prior(
         raise InputError(f"{file}: was trained on another cohort than {cohort.path}; give one that was trained on it")
     if about.preprocessing != preprocessing:
         raise InputError(f"{file}: was trained with {about.preprocessing}; set intensity and its bounds likewise")
-    network = build_network("with_prior", reconstructor=dict(about.network), **prior)
+    trained = build_network(**about.network)
+    load_checkpoint(trained, file)
+    vqvae = find_vqvae(trained)
+    if vqvae is None:
+        raise InputError(f"{file}: a {about.network['name']} has no grid of codes; a prior needs a VQ-VAE's")
+    definition: Any = vqvae.definition
+    network = build_network("with_prior", reconstructor=dict(definition), **prior)
     assert isinstance(network, WithPrior)
-    load_checkpoint(network.reconstructor, file)
+    network.reconstructor.load_state_dict(vqvae.state_dict())
     return network
 
 

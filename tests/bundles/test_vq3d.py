@@ -10,12 +10,22 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
+from fracture_vae.cohort.volumes import read_volume
+from fracture_vae.jobs import infer_cases, train_bundle
 from fracture_vae.networks import build_network
 
 SMALL_NET = {
-    "network_def#channels": [4, 4, 8, 8],
-    "network_def#quantizer_options": {"num_codes": 16, "dim": 8},
+    "network_def#reconstructor#channels": [4, 4, 8, 8],
+    "network_def#reconstructor#quantizer_options": {"num_codes": 16, "dim": 8},
 }
+
+
+@pytest.fixture(scope="module")
+def default_run(vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of the bundle as it ships: fold 1, two epochs."""
+    project = tmp_path_factory.mktemp("default")
+    train_bundle(vq3d, "1", [], {"cohort": str(tiny_cohort), "project_dir": str(project), **tiny})
+    return (project / "vq3d" / "latest").resolve()
 
 
 def config(bundle: Path, name: str) -> dict[str, Any]:
@@ -34,14 +44,14 @@ def test_the_training_config_has_every_property_monai_asks_for(
 
 
 def test_the_inference_config_has_every_property_monai_asks_for(
-    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tiny_run: Path, tmp_path: Path
+    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, default_run: Path, tmp_path: Path
 ) -> None:
     settings = {
         "cohort": str(tiny_cohort),
         "output_dir": str(tmp_path),
-        "checkpoint": str(tiny_run / "checkpoints" / "last.pt"),
-        "network_def#channels": tiny["channels"],
-        "network_def#quantizer_options": tiny["quantizer_options"],
+        "checkpoint": str(default_run / "checkpoints" / "last.pt"),
+        "network_def#reconstructor#channels": tiny["channels"],
+        "network_def#reconstructor#quantizer_options": tiny["quantizer_options"],
     }
     workflow = ConfigWorkflow(str(vq3d / "configs" / "inference.json"), workflow_type="infer", **settings)
     workflow.initialize()
@@ -125,7 +135,7 @@ def test_metadata_speaks_of_this_package_and_its_network(vq3d: Path) -> None:
     assert metadata["version"] in metadata["changelog"]
     assert metadata["monai_version"] == "1.6.1"
     shape = metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
-    stages = len(config(vq3d, "inference.json")["network_def"]["channels"])
+    stages = len(config(vq3d, "inference.json")["network_def"]["reconstructor"]["channels"])
     assert shape == [f"{2**stages}*n"] * 3
 
 
@@ -155,9 +165,9 @@ def test_a_network_of_two_channels_is_found_out(vq3d: Path) -> None:
 
 
 def test_an_exported_torchscript_loads_and_agrees(
-    vq3d: Path, tiny: dict[str, Any], tiny_run: Path, tmp_path: Path
+    vq3d: Path, tiny: dict[str, Any], default_run: Path, tmp_path: Path
 ) -> None:
-    best = tiny_run / "checkpoints" / "last.pt"
+    best = default_run / "checkpoints" / "last.pt"
     ckpt_export(
         net_id="network_def",
         filepath=str(tmp_path / "model.ts"),
@@ -167,16 +177,19 @@ def test_an_exported_torchscript_loads_and_agrees(
         config_file=str(vq3d / "configs" / "inference.json"),
         use_trace=True,
         input_shape=[1, 1, 16, 16, 16],
-        **{"network_def#channels": tiny["channels"], "network_def#quantizer_options": tiny["quantizer_options"]},
+        **{
+            "network_def#reconstructor#channels": tiny["channels"],
+            "network_def#reconstructor#quantizer_options": tiny["quantizer_options"],
+        },
     )
-    network = trained(tiny_run)
+    network = trained(default_run)
     image = torch.rand(2, 1, 16, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(image), network(image), atol=1e-5, rtol=0)
 
 
-def test_an_exported_program_loads_and_agrees(tiny_run: Path, tmp_path: Path) -> None:
-    network, image = trained(tiny_run), torch.rand(1, 1, 16, 16, 16)
+def test_an_exported_program_loads_and_agrees(default_run: Path, tmp_path: Path) -> None:
+    network, image = trained(default_run), torch.rand(1, 1, 16, 16, 16)
     torch.export.save(torch.export.export(network, (image,)), tmp_path / "model.pt2")
     with torch.no_grad():
         out = torch.export.load(tmp_path / "model.pt2").module()(image)
@@ -192,10 +205,10 @@ def trained(run: Path) -> torch.nn.Module:
 
 
 def test_evaluation_of_a_bundle_s_own_model_repeats_the_training_s_last_validation(
-    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tiny_run: Path, tmp_path: Path
+    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, default_run: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "models").mkdir()
-    shutil.copy(tiny_run / "checkpoints" / "last.pt", tmp_path / "models" / "model.pt")
+    shutil.copy(default_run / "checkpoints" / "last.pt", tmp_path / "models" / "model.pt")
     shutil.copytree(vq3d / "configs", tmp_path / "configs")
     workflow = ConfigWorkflow(
         [str(tmp_path / "configs" / name) for name in ("train.json", "evaluate.json")],
@@ -205,8 +218,32 @@ def test_evaluation_of_a_bundle_s_own_model_repeats_the_training_s_last_validati
     workflow.initialize()
     workflow.run()
     metrics = workflow.parser.get_parsed_content("validate#evaluator").state.metrics
-    last = (tiny_run / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    last = (default_run / "metrics.csv").read_text(encoding="utf-8").splitlines()
     logged = dict(zip(last[0].split(","), last[-1].split(","), strict=True))
-    for name in ("recon_loss", "vq_loss", "perplexity"):
+    for name in ("segmentation_loss", "recon_loss", "vq_loss", "perplexity"):
         assert metrics[name] == pytest.approx(float(logged[f"val/{name}"]), rel=1e-6)
     assert not (tmp_path / "runs").exists()
+
+
+def test_maps_of_the_bundle_as_it_ships_are_its_head_s_probabilities(
+    default_run: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    last = default_run / "checkpoints" / "last.pt"
+    infer_cases(last, tmp_path, {"cohort": str(tiny_cohort), "device": "cpu", "precision": "fp32"})
+    network = trained(default_run)
+    image = torch.from_numpy(read_volume(tiny_cohort.parent / "p10.nii.gz").array)[None, None]
+    with torch.no_grad():
+        found = network.detect(image)
+    for name, expected in (("error", found.logits.sigmoid()), ("recon", found.reconstruction)):
+        written = torch.from_numpy(read_volume(tmp_path / f"p10_{name}.nii.gz").array)
+        torch.testing.assert_close(written, expected[0, 0], atol=1e-4, rtol=0)
+    assert "probability" in json.loads((tmp_path / "p10.json").read_text(encoding="utf-8"))["units"]["error"]
+
+
+@pytest.mark.parametrize("score", ["l1", "ssim", "feature", "code_distance"])
+def test_scores_of_the_vqvae_inside_are_there_by_name(
+    default_run: Path, tiny_cohort: Path, tmp_path: Path, score: str
+) -> None:
+    settings = {"cohort": str(tiny_cohort), "device": "cpu", "score": score, "maps": ["error"]}
+    infer_cases(default_run, tmp_path, settings)
+    assert read_volume(tmp_path / "p10_error.nii.gz").array.std() > 0

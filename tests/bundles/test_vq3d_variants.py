@@ -12,7 +12,9 @@ import torch
 from monai.bundle import ConfigParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fracture_vae.jobs import resume_run, train_bundle, variant_config
+from fracture_vae.bundle import load as load_config
+from fracture_vae.errors import InputError
+from fracture_vae.jobs import resume_run, train_bundle, variant_config, variant_configs
 from fracture_vae.networks import Detector, build_network
 from fracture_vae.training.checkpoints import load
 
@@ -29,13 +31,13 @@ def run_of(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any], tiny_
     @functools.cache
     def run(variant: str) -> Path:
         project = tmp_path_factory.mktemp(variant)
-        overlay = variant_config(BUNDLE, variant)
-        own = json.loads(overlay.read_text(encoding="utf-8"))  # what the variant is for stays as it is
+        own = json.loads(variant_config(BUNDLE, variant).read_text(encoding="utf-8"))  # what it is for stays as it is
         unused = WITHOUT_CODES if variant in ("prior", "unet_denoising", "vertebrae") else set()
         settings = {key: value for key, value in tiny.items() if key not in own.keys() | unused}
         if "vqvae_checkpoint" in own:
             settings["vqvae_checkpoint"] = str(run("denoising"))
-        train_bundle(BUNDLE, "1", [overlay], {"cohort": str(tiny_cohort), "project_dir": str(project), **settings})
+        where = {"cohort": str(tiny_cohort), "project_dir": str(project)}
+        train_bundle(BUNDLE, "1", variant_configs(BUNDLE, variant), {**where, **settings})
         return (project / "vq3d" / "latest").resolve()
 
     return run
@@ -61,22 +63,29 @@ def test_every_variant_trains_to_finite_losses_and_a_model_that_loads(
     network.load_state_dict(content["network"])
 
 
+PLAIN = [
+    ("network_def.__class__.__name__", "VQVAE"),
+    ("objective.term_names", ("total", "recon", "vq", "structure", "perceptual")),
+]
 EFFECTS: dict[str, list[tuple[str, Any]]] = {
     "bottleneck_8x": [("network_def.downsampling", 8)],
     "bottleneck_32x": [("network_def.downsampling", 32)],
     "codes_64": [("network_def.quantizer.num_codes", 64)],
     "codes_2048": [("network_def.quantizer.num_codes", 2048)],
     "denoising": [("corruption_def.__class__.__name__", "CoarseNoise")],
-    "discriminative": [
-        ("network_def.__class__.__name__", "Detector"),
-        ("objective.term_names", ("total", "recon", "vq", "structure", "perceptual", "segmentation")),
-        ("corruption_def.__class__.__name__", "Mixture"),
-        ("key_term", "segmentation"),
-    ],
+    "discriminative": [("network_def.sees_difference", True)],
     "level": [("network_def.level.levels", 29), ("network_def.takes_level", True)],
     "masked": [("corruption_def.__class__.__name__", "MaskedBlocks")],
-    "prior": [("key_term", "nll"), ("score", "code_likelihood"), ("optimizer", "AdamW")],
-    "self_supervised": [("corruption_def.__class__.__name__", "Mixture")],
+    "prior": [("key_term", "nll"), ("score", "code_likelihood"), ("learning_rate", 0.001)],
+    "reconstruction": [
+        *PLAIN,
+        ("corruption_def", None),
+        ("composition.name", "l1"),
+        ("key_term", "recon"),
+        ("optimizer", "Adam"),
+        ("learning_rate", 0.0001),
+    ],
+    "self_supervised": [*PLAIN, ("composition.name", "l1")],
     "unet_denoising": [
         ("network_def.__class__.__name__", "UNet"),
         ("objective.__class__.__name__", "Reconstruction"),
@@ -86,17 +95,16 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
         ("network_def.window", [[0.3125, 0.6875], [0.40625, 0.90625], [0, 1]]),
         ("objective.term_names", ("total", "segmentation")),
         ("corruption_def.__class__.__name__", "Collapse"),
-        ("composition.name", "head"),
         ("composition.flips", (0,)),
     ],
 }
-"""What each variant makes of an object the config builds; the plain bundle has another value there."""
+"""What each variant makes of an object the config builds; the bundle without one has another value there."""
 
 
 @functools.cache
 def parsed(variant: str | None) -> ConfigParser:
     parser = ConfigParser()
-    parser.read_config([BUNDLE / "configs" / "train.json", *([variant_config(BUNDLE, variant)] if variant else [])])
+    parser.read_config([BUNDLE / "configs" / "train.json", *(variant_configs(BUNDLE, variant) if variant else ())])
     parser.update({"device": "cpu"})
     return parser
 
@@ -114,6 +122,32 @@ def test_every_variant_changes_what_is_built(variant: str) -> None:
     for path, value in EFFECTS[variant]:
         assert built(variant, path) == value
         assert built(None, path) != value
+
+
+@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"discriminative", "unet_denoising", "vertebrae", "prior"}))
+def test_the_variants_of_the_vqvae_alone_have_no_head(variant: str) -> None:
+    for path, value in PLAIN:
+        assert built(variant, path) == value
+    assert built(variant, "composition.name") == "l1"
+
+
+def test_without_a_variant_a_head_that_sees_the_image_stands_beside_the_vqvae() -> None:
+    assert built(None, "network_def.__class__.__name__") == "Detector"
+    assert built(None, "network_def.sees_difference") is False
+    assert built(None, "network_def.reconstructor.__class__.__name__") == "VQVAE"
+    assert built(None, "objective.term_names") == (*PLAIN[1][1], "segmentation")
+    assert built(None, "objective.segmentation.loss") == "bce"
+    assert built(None, "corruption_def.__class__.__name__") == "Mixture"
+    assert (built(None, "composition.name"), built(None, "composition.flips")) == ("head", ())
+    assert built(None, "key_term") == "segmentation"
+
+
+@pytest.mark.parametrize("name", ["variants/denoising.json", "monai_data.json"])
+def test_an_overlay_without_the_one_it_builds_on_is_refused(name: str) -> None:
+    configs = BUNDLE / "configs"
+    with pytest.raises(InputError, match=r"builds on reconstruction\.json; give that one before it"):
+        load_config([configs / "train.json", configs / name])
+    assert load_config([configs / "train.json", configs / "variants" / "reconstruction.json", configs / name])
 
 
 def test_a_discriminative_run_logs_its_head_and_chooses_by_it(run_of: Callable[[str], Path]) -> None:
@@ -153,15 +187,12 @@ def test_a_trained_detector_is_exported_and_agrees(run_of: Callable[[str], Path]
             torch.testing.assert_close(loaded(image), network(image), atol=1e-5, rtol=0)
 
 
-def test_a_discriminative_run_goes_on_as_if_never_stopped(
-    tmp_path: Path, tiny: dict[str, Any], tiny_cohort: Path
-) -> None:
-    overlay = variant_config(BUNDLE, "discriminative")
+def test_a_run_with_a_head_goes_on_as_if_never_stopped(tmp_path: Path, tiny: dict[str, Any], tiny_cohort: Path) -> None:
     settings = {**tiny, "cohort": str(tiny_cohort), "project_dir": str(tmp_path), "lr_schedule": "constant"}
-    train_bundle(BUNDLE, "1", [overlay], {**settings, "max_epochs": 1})
+    train_bundle(BUNDLE, "1", [], {**settings, "max_epochs": 1})
     run = (tmp_path / "vq3d" / "latest").resolve()
     resume_run(run, {"max_epochs": 2})
-    train_bundle(BUNDLE, "1", [overlay], {**settings, "run_name": "whole"})
+    train_bundle(BUNDLE, "1", [], {**settings, "run_name": "whole"})
     whole = (tmp_path / "vq3d" / "latest").resolve()
     first, second = (load(folder / "checkpoints" / "last.pt")["network"] for folder in (run, whole))
     assert all(torch.equal(first[name], second[name]) for name in second)

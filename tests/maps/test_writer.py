@@ -107,7 +107,7 @@ def test_the_sidecar_says_where_everything_comes_from(odd: Path, tiny_run: Path,
     assert model.parent == tiny_run / "checkpoints"
     assert said["model"]["sha256"] == sha256(model)
     assert said["model"]["fold"] == 1
-    assert (said["model"]["bundle"], said["model"]["bundle_version"]) == ("vq3d", "0.1.0")
+    assert (said["model"]["bundle"], said["model"]["bundle_version"]) == ("vq3d", "0.2.0")
     assert said["model"]["cohort_sha256"] == sha256(tiny_cohort)
     assert said["preprocessing"]["intensity"] == "none"
     (row,) = read_scores(odd / "maps" / "scores.csv")

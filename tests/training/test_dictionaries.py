@@ -12,7 +12,7 @@ from monai.transforms import Compose, EnsureTyped, LoadImaged, Orientationd
 
 from fracture_vae.cohort.manifest import Case
 from fracture_vae.errors import InputError
-from fracture_vae.jobs import train_bundle
+from fracture_vae.jobs import train_bundle, variant_configs
 from fracture_vae.training import DictionaryDataset, Preprocessd, VolumeDataset
 from fracture_vae.transforms import Preprocessing
 
@@ -21,7 +21,8 @@ def test_a_bundle_trains_on_dictionary_transforms_with_its_overlay(
     vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tmp_path: Path
 ) -> None:
     settings = {"cohort": str(tiny_cohort), "project_dir": str(tmp_path), "size": [16, 16, 16], **tiny}
-    train_bundle(vq3d, "1", [vq3d / "configs" / "monai_data.json"], settings)
+    overlays = [*variant_configs(vq3d, "reconstruction"), vq3d / "configs" / "monai_data.json"]
+    train_bundle(vq3d, "1", overlays, settings)
     run = (tmp_path / "vq3d" / "latest").resolve()
     with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -13,7 +13,7 @@ import torch
 from fracture_vae.calibrating import calibrate_run
 from fracture_vae.cohort.manifest import read_cohort
 from fracture_vae.errors import InputError
-from fracture_vae.jobs import infer_cases, resume_run, train_bundle, variant_config
+from fracture_vae.jobs import infer_cases, resume_run, train_bundle, variant_configs
 from fracture_vae.maps.table import read_scores
 from fracture_vae.networks import build_network
 from fracture_vae.training import with_prior
@@ -28,7 +28,12 @@ PLAIN = Preprocessing(intensity="none")
 def vqvae(tmp_path_factory: pytest.TempPathFactory, vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path) -> Path:
     """Run folder of a VQ-VAE of fold 1, not to be changed."""
     project = tmp_path_factory.mktemp("vqvae")
-    train_bundle(vq3d, "1", [], {"cohort": str(tiny_cohort), "project_dir": str(project), **tiny})
+    train_bundle(
+        vq3d,
+        "1",
+        variant_configs(vq3d, "reconstruction"),
+        {"cohort": str(tiny_cohort), "project_dir": str(project), **tiny},
+    )
     return (project / "vq3d" / "latest").resolve()
 
 
@@ -36,7 +41,7 @@ def prior_run(vq3d: Path, tiny: dict[str, Any], cohort: Path, project: Path, vqv
     """Train a prior on fold 1 and return its run folder."""
     fitting = {key: tiny[key] for key in ("max_epochs", "batch_size", "device", "precision", "compile", "progress")}
     places = {"cohort": str(cohort), "project_dir": str(project), "vqvae_checkpoint": str(vqvae)}
-    train_bundle(vq3d, "1", [variant_config(vq3d, "prior")], {**fitting, **places, "prior": PRIOR, **settings})
+    train_bundle(vq3d, "1", variant_configs(vq3d, "prior"), {**fitting, **places, "prior": PRIOR, **settings})
     return (project / "vq3d" / "latest").resolve()
 
 
@@ -87,7 +92,7 @@ def test_priors_of_all_folds_are_calibrated_by_their_default_score(
 ) -> None:
     fitting = {key: tiny[key] for key in ("max_epochs", "batch_size", "device", "precision", "compile", "progress")}
     places = {"cohort": str(tiny_cohort), "project_dir": str(tmp_path), "vqvae_checkpoint": str(tiny_folds)}
-    train_bundle(vq3d, "all", [variant_config(vq3d, "prior")], {**fitting, **places, "prior": PRIOR})
+    train_bundle(vq3d, "all", variant_configs(vq3d, "prior"), {**fitting, **places, "prior": PRIOR})
     run = (tmp_path / "vq3d" / "latest").resolve()
     fast = {"device": "cpu", "precision": "fp32"}
     calibrate_run(run, None, 0.35, fast)

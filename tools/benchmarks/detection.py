@@ -50,7 +50,7 @@ def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of the data sets.")
 @click.option("--task", "tasks", type=click.Choice(list(TASKS)), multiple=True, help="Repeatable. [default: all]")
 @click.option("--model", "only", multiple=True, help="Only the rows of this model. Repeatable. [default: all]")
-@click.option("--seeds", default=3, show_default=True, help="Trainings of the head alone; others have one.")
+@click.option("--seeds", default=3, show_default=True, help="Trainings of default and head alone, one of others.")
 @click.option("--select", is_flag=True, help="Another fold and other anomalies: where compositions are chosen.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keeps cohorts, models and maps. [default: cache folder]")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON to add rows to; a page beside it.")

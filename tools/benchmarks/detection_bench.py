@@ -12,7 +12,7 @@ from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.evaluation.evaluate import Evaluation, evaluate
 from fracture_vae.evaluation.resampling import Estimate
 from fracture_vae.files import read_json, write_text
-from fracture_vae.jobs import BUNDLES, VARIANTS, fit_baselines, infer_cases, train_bundle
+from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, variant_configs
 from fracture_vae.training.fitting import BASELINES
 from tools.benchmarks.detection_monai import monai_maps
 from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row
@@ -27,7 +27,7 @@ class Bench:
     Attributes:
         task: of `TASKS`.
         cohort, fold: what is held out.
-        seeds: trainings of the model `SEEDED`.
+        seeds: trainings of each of the models `SEEDED`.
         work: the folder.
     """
 
@@ -39,7 +39,7 @@ class Bench:
 
     def seeds_of(self, row: Row) -> range:
         """Return the seeds the row is measured with."""
-        return range(self.seeds if row.model == SEEDED and not row.ensemble else 1)
+        return range(self.seeds if row.model in SEEDED and not row.ensemble else 1)
 
     def measured(self, row: Row, seed: int) -> dict[str, Any]:
         """Return the row's figures with one seed."""
@@ -100,11 +100,11 @@ class Bench:
 
     def _trained(self, name: str, seed: int) -> dict[str, Any]:
         training = TRAININGS[name]
-        variants = [BUNDLES / "vq3d" / "configs" / VARIANTS / f"{training.variant}.json"] if training.variant else []
+        variants = variant_configs(BUNDLES / "vq3d", training.variant) if training.variant else ()
         epochs = TASKS[self.task]["max_epochs"]
         length = {"patience": epochs, "val_interval": epochs, "seed": seed, "progress": False}
         own = {**training.settings, **training.by_task.get(self.task, {})}
-        settings = {**COMMON, **TASKS[self.task], **own, **length, "cohort": str(self.cohort.path)}
+        settings = {**training.common, **TASKS[self.task], **own, **length, "cohort": str(self.cohort.path)}
 
         def train() -> dict[str, Any]:
             place = self._place("models", name, settings)

@@ -22,7 +22,7 @@ from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.evaluation.evaluate import Evaluation, evaluate
 from fracture_vae.evaluation.resampling import Estimate
 from fracture_vae.files import read_json, write_text
-from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, variant_config
+from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, variant_configs
 from fracture_vae.training.run_folder import git_revision, versions
 from tools.benchmarks.detection_spines_page import page
 from tools.benchmarks.spine_data import real_study, synthetic_study
@@ -40,7 +40,7 @@ class Model:
     Attributes:
         about: what it is, for the page.
         baseline: one of ``training.fitting.BASELINES``; None for a network of the bundle vq3d.
-        variant: of that bundle, or None for train.json as it is.
+        variant: of that bundle.
         settings: ids of its config.
     """
 
@@ -55,6 +55,7 @@ MODELS: Mapping[str, Model] = {
     DEFAULT: Model("a head that marks bodies made to collapse", variant="vertebrae", settings={"max_epochs": EPOCHS}),
     "vq-vae": Model(
         "reconstruction through 256 codes, L1",
+        variant="reconstruction",
         settings={
             "max_epochs": 12,
             "channels": [16, 32, 64],
@@ -90,7 +91,7 @@ class Bench:
                 epochs = model.settings["max_epochs"]
                 fixed = {"patience": epochs, "val_interval": epochs, "keep_best": 1, "device": "cpu", "compile": False}
                 given = {**model.settings, **fixed, "cohort": cohort, "project_dir": str(place), "progress": False}
-                train_bundle(BUNDLE, "all", [variant_config(BUNDLE, model.variant)] if model.variant else [], given)
+                train_bundle(BUNDLE, "all", variant_configs(BUNDLE, model.variant) if model.variant else (), given)
             (run,) = {folder.parent.resolve() for folder in place.glob("*/*/fold_1")}
             return {"path": str(run), "cpu_seconds": round(time.process_time() - began)}
 

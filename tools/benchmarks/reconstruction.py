@@ -28,7 +28,7 @@ from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.evaluation import stratified_auroc
 from fracture_vae.evaluation.baselines import mean_template, residuals
 from fracture_vae.files import write_text
-from fracture_vae.jobs import BUNDLES, infer_cases, train_bundle
+from fracture_vae.jobs import BUNDLES, infer_cases, train_bundle, variant_configs
 from fracture_vae.maps import read_scores
 from fracture_vae.training import BatchLoader, VolumeDataset
 from fracture_vae.training.run_folder import git_revision, versions
@@ -127,7 +127,8 @@ def run_task(task: str, data: Path, work: Path, seconds: float, fold: int, seed:
 def _train(cohort: Cohort, fold: int, project: Path, overrides: Mapping[str, Any]) -> Path:
     """Train the bundle and return its run folder."""
     place = {"cohort": str(cohort.path), "project_dir": str(project), "progress": sys.stderr.isatty()}
-    train_bundle(BUNDLES / "vq3d", str(fold), [], {**overrides, **place})
+    bundle = BUNDLES / "vq3d"
+    train_bundle(bundle, str(fold), variant_configs(bundle, "reconstruction"), {**overrides, **place})
     return next((project / "vq3d").glob("*/metrics.csv")).parent
 
 

@@ -32,7 +32,8 @@ FIRST_STEP = re.compile(rb"epoch [^\r]*\| *[1-9]\d*/\d+ \[")
 def first_step(cohort: Path, project: Path, cache: Path, compile: bool) -> float:
     """Return the seconds from starting the command to the end of its first step; the command is stopped then."""
     command = [sys.executable, "-m", "fracture_vae.cli", "train", str(CONFIGS.parent), "--cohort", str(cohort)]
-    command += ["--fold", "1", "--set", f"project_dir={project}", "--set", f"compile={str(compile).lower()}"]
+    command += ["--variant", "reconstruction", "--fold", "1"]
+    command += ["--set", f"project_dir={project}", "--set", f"compile={str(compile).lower()}"]
     environment = {**os.environ, "FRACTURE_VAE_CACHE": str(cache)}
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as process:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "vq3d" / "configs"
+RECONSTRUCTION = "variants/reconstruction.json"
 COLUMNS = ("case_id", "patient_id", "level", "label", "fold", "image")
 
 
@@ -40,10 +41,13 @@ def write_study(folder: Path, training: int, validation: int, size: int) -> Path
 
 
 class Bundle:
-    """The training bundle, ready to run on ``cohort``; ``settings`` are overrides of its config, by id."""
+    """The training of the 3D VQ-VAE, the bundle's variant *reconstruction*, ready to run on ``cohort``.
+
+    ``overlays`` are further config files; ``settings`` are overrides of the config, by id.
+    """
 
     def __init__(self, cohort: Path, project: Path, overlays: tuple[str, ...] = (), **settings: Any) -> None:
-        files = [str(CONFIGS / name) for name in ("train.json", *overlays)]
+        files = [str(CONFIGS / name) for name in ("train.json", RECONSTRUCTION, *overlays)]
         given = {"cohort": str(cohort), "project_dir": str(project), "progress": False, "patience": 10**6, **settings}
         hook = sys.excepthook
         self.workflow = ConfigWorkflow(files, workflow_type="train", run_id="training", **given)
