@@ -14,7 +14,7 @@ import click
 from fracture_vae.cohort.synthetic import SyntheticCohort, make_cohort, plan_cohort
 from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.evaluation import stratified_auroc
-from fracture_vae.jobs import infer_cases, train_bundle
+from fracture_vae.jobs import infer_cases, train_bundle, variant_configs
 from fracture_vae.maps import read_scores
 from fracture_vae.report.contact_sheet import draw_contact_sheet
 
@@ -49,7 +49,8 @@ def demo(out: Path) -> None:
             )
             make_cohort(cohort.parent, plan_cohort(PLAN))
         click.echo("2/4  training the 3D VQ-VAE on the healthy ones")
-        train_bundle(BUNDLE, "1", (), {"cohort": str(cohort), "project_dir": str(out / "runs"), **TRAINING})
+        overlays = variant_configs(BUNDLE, "reconstruction")
+        train_bundle(BUNDLE, "1", overlays, {"cohort": str(cohort), "project_dir": str(out / "runs"), **TRAINING})
         run = (out / "runs" / "vq3d" / "latest").resolve()
         maps = out / "maps"
         if maps.exists():

@@ -85,7 +85,7 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
         ("optimizer", "Adam"),
         ("learning_rate", 0.0001),
     ],
-    "self_supervised": [*PLAIN, ("composition.name", "l1")],
+    "self_supervised": [*PLAIN, ("corruption_def.__class__.__name__", "Mixture")],
     "unet_denoising": [
         ("network_def.__class__.__name__", "UNet"),
         ("objective.__class__.__name__", "Reconstruction"),
@@ -137,7 +137,7 @@ def test_without_a_variant_a_head_that_sees_the_image_stands_beside_the_vqvae() 
     assert built(None, "network_def.reconstructor.__class__.__name__") == "VQVAE"
     assert built(None, "objective.term_names") == (*PLAIN[1][1], "segmentation")
     assert built(None, "objective.segmentation.loss") == "bce"
-    assert built(None, "corruption_def.__class__.__name__") == "Mixture"
+    assert built(None, "corruption_def.__class__.__name__") == "Repeated"
     assert (built(None, "composition.name"), built(None, "composition.flips")) == ("head", ())
     assert built(None, "key_term") == "segmentation"
 

@@ -116,7 +116,7 @@ class Bench:
             }
             return {"path": str((place / "vq3d" / "latest" / "checkpoints" / "last.pt").resolve()), **took}
 
-        return self._kept("models", name, settings, train)
+        return self._kept("models", name, settings | ({} if training.variant else _shipped()), train)
 
     def _monai(self, seed: int) -> dict[str, Any]:
         plain = self._model("plain", seed)
@@ -145,6 +145,12 @@ class Bench:
             write_text(path, json.dumps(made, indent=1) + "\n")
         found: dict[str, Any] = read_json(path)
         return found
+
+
+def _shipped() -> dict[str, Any]:
+    """Return what train.json holds beside its explanations: a model of it as it ships is another where it changes."""
+    config = read_json(BUNDLES / "vq3d" / "configs" / "train.json")
+    return {"shipped": {key: value for key, value in config.items() if not key.startswith("_")}}
 
 
 def _about(found: Evaluation) -> dict[str, Any]:

@@ -90,13 +90,9 @@ _CORRUPTED: Mapping[str, Settings] = {"hippocampus": {"corruption": ANOMALIES}, 
 
 TRAININGS: Mapping[str, Training] = {
     "default": Training(
-        "the bundle as it ships: the VQ-VAE and, beside it, a head that marks corruptions of the image; the corruption "
-        "too is the one that ships",
-        common=MACHINE,
-    ),
-    "default, own corruption": Training(
-        "the same with the corruption of *head_alone*, which was chosen for the task's anatomy",
-        by_task=_CORRUPTED,
+        "the bundle as it ships: the VQ-VAE and, beside it, a head that sees the image and marks its corruptions; of "
+        "*vessel*, whose images are of 0 and 1, with corruptions that are",
+        by_task={"vessel": {"corruption": BULGES}},
         common=MACHINE,
     ),
     "plain": Training("reconstruction through 256 codes", "reconstruction"),
@@ -184,8 +180,6 @@ ROWS: tuple[Row, ...] = (
     Row("head_alone", {**_HEAD_MAP, **_FLIPS}, tasks=_MASKS),
     Row("head_alone", _HEAD_MAP, ensemble=True, tasks=_MRI),
     Row("head_alone", {**_HEAD_MAP, **_FLIPS}, ensemble=True, tasks=_MASKS),
-    Row("default, own corruption", tasks=_MRI),
-    Row("default, own corruption", _FLIPS, tasks=_MASKS),
     Row("default"),
     Row("default", _FLIPS, tasks=_MASKS),
 )
