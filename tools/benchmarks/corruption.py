@@ -28,7 +28,7 @@ MIXED = ("foreign_patch", "poisson_patch", "deformation", "intensity", "texture"
 
 def corruption_of(name: str) -> Corruption:
     """Return the corruption ``name`` with its default options; one that holds another holds ``intensity``."""
-    options = {"mixture": {"parts": [{"name": part} for part in MIXED]}}
+    options: dict[str, dict[str, Any]] = {"mixture": {"parts": [{"name": part} for part in MIXED]}}
     options |= {holder: {"part": {"name": "intensity"}} for holder in ("repeated", "two_valued")}
     return build_corruption(name, **options.get(name, {}))
 
