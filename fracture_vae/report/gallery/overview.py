@@ -41,9 +41,9 @@ def overview(runs: Sequence[Run]) -> str:
 
 
 _CAPTION = """<p class="quiet">A column's head sorts by it. Figures are of the validation after the last epoch, per
-sample; of a VAE in nats. Totals weigh the KL by each run's own β, and reconstructions and bounds of different
-likelihoods or data are on different scales: compare like with like. Seconds are those of the epochs. The settings shown
-are those of which runs have different values.</p>"""
+sample; of a VAE in nats, NLL being -log p(x). Totals weigh the KL by each run's own β, and reconstructions and NLL of
+different likelihoods or data are on different scales: compare like with like. Seconds are those of the epochs. The
+settings shown are those of which runs have different values.</p>"""
 
 
 def _columns(runs: Sequence[Run]) -> list[_Column]:
@@ -57,7 +57,7 @@ def _columns(runs: Sequence[Run]) -> list[_Column]:
         _Column("run", [run.name for run in runs], "name"),
         _Column("state", [run.state for run in runs], "state"),
         *(_Column(title, [run.last(name) for run in runs]) for name, title in METRICS.items() if name in measured),
-        *([_Column("-log p(x), at most", bounds)] if any(bound is not None for bound in bounds) else []),
+        *([_Column("NLL at most", bounds)] if any(bound is not None for bound in bounds) else []),
         _Column("epochs", [run.epochs for run in runs]),
         _Column("seconds", [sum(own) if own else None for own in seconds]),
         _Column("seconds an epoch", [median(own) if own else None for own in seconds]),
