@@ -4,6 +4,9 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
+_MEMORY = (
+    "not enough memory: give less at a time; to train, lower batch_size or the network's latent, hidden or channels"
+)
 LONGEST = 1000
 """Characters of the longest message."""
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -49,12 +52,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def known_cause(error: BaseException | None) -> InputError | PartialFailure | None:
-    """Return the user's error at the root of ``error`` (MONAI wraps what its configs raise), if that is what it is."""
+    """Return the user's error at the root of ``error`` (MONAI wraps what its configs raise), if that is what it is.
+
+    Memory that did not suffice is one: what was asked for is too large.
+    """
     while error is not None:
         if isinstance(error, InputError | PartialFailure):
             return error
+        if _out_of_memory(error):
+            return InputError(_MEMORY)
         error = error.__cause__ or error.__context__
     return None
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Return whether an allocation of Python, NumPy or PyTorch failed; PyTorch's on a CPU is a plain RuntimeError."""
+    failed_on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or failed_on_cpu
 
 
 def exit_status(error: InputError | PartialFailure) -> int:

@@ -1,14 +1,30 @@
 """Rows of the battery for the 2D bundles and their data sets."""
 # ruff: noqa: E501 - a row is a line
 
+import math
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from tests.bad_inputs import Bad, Maker, array, folder, nothing, pickled, text
+from tests.bad_inputs import Bad, Kit, Maker, array, both, folder, nothing, pickled, text
 
 TRAIN_VAE = "train {mnist_vae} --project-dir runs --set data=digits --set limit=64 --set max_epochs=1 --set device=cpu --set compile=false"
 
 SETTINGS = {
     "data=mnst": "data 'mnst' is not one of mnist, fashion-mnist, cifar10, digits; did you mean 'mnist'?",
+    "normal=[1.5]": "normal is [1.5]; it must be a list of labels, such as [3, 5], or null",
+    "normal=3": "normal is 3; it must be a list of labels",
+    "normal=[300]": "no image has a label among [300]; the labels are",
+    "limit=true": "limit is True; it must be a whole number",
+    "latent=1000000": "latent is 1000000; it must be a whole number from 1 to 65536",
+    "hidden=[100000]": "hidden is (100000,); it must be whole numbers from 1 to 65536",
+    "prior=vamp --set prior_components=1000000000": "prior_components is 1000000000; it must lie in 1 to 65536",
+    "nll_samples=-1": "nll_samples is -1; it must be a whole number of at least 0",
+    "nll_images=0": "nll_images is 0; it must be a whole number of at least 1",
+    f"run_name={'x' * 300}": "run_name 'xxxxxxxxxxxxxxxxxxxx…': is longer than 200 bytes; give a shorter name",
+    "beta=1e400": "override --beta: inf is not a number; the config has 1.0",
+    "learning_rate=NaN": "override --learning_rate: nan is not a number; the config has 0.001",
     "normal=[11]": "no image has a label among [11]; the labels are",
     "limit=0": "limit is 0; it must be a whole number of at least 1, or null",
     "beta=-1": "beta",
@@ -67,12 +83,47 @@ MATRICES: dict[str, tuple[Maker, str, tuple[str, ...]]] = {
         "m.npy --set labels=kind",
         ("labels kind: m.npy holds a matrix alone",),
     ),
+    "with a label that is nan": (
+        lambda place, _: np.savez(place / "m.npz", data=np.eye(9), labels=np.array([1.0] * 8 + [np.nan])),
+        "m.npz",
+        ("m.npz: the label of row 8 (from 0) is nan",),
+    ),
     "standardised some other way": (
         array("m.npy", np.eye(9)),
         "m.npy --set standardise=zscor",
         ("did you mean 'zscore'?",),
     ),
 }
+
+TRAIN_VQ = TRAIN_VAE.replace("mnist_vae", "mnist_vq")
+TRAIN_SET = TRAIN_VAE.replace("data=digits", "data=mnist --set data_dir=sets")
+
+
+def image_set(train: Any = (6, 8, 8), test: Any = (1, 8, 8), labels: Any = (6,), left_out: str = "") -> Maker:
+    """MNIST's four files in ``sets/mnist``, of zeros in these shapes, but for the one that is left out."""
+
+    def make(place: Path, kit: Kit) -> None:
+        shapes = {"train-images-idx3": train, "train-labels-idx1": labels, "t10k-images-idx3": test}
+        for name, shape in {**shapes, "t10k-labels-idx1": test[:1]}.items():
+            if name != left_out:
+                head = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
+                path = place / "sets" / "mnist" / f"{name}-ubyte"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(head + bytes(math.prod(shape)))
+
+    return make
+
+
+SETS: dict[str, tuple[Maker, str]] = {
+    "of one image": (image_set((1, 8, 8), labels=(1,)), "data mnist: has 1 images to train and 1 to test; 6 and 1 are the least"),
+    "without test images": (image_set(test=(0, 8, 8)), "data mnist: has 6 images to train and 0 to test"),
+    "of two sizes": (image_set(test=(1, 9, 9)), "images of (8, 8) train and of (9, 9) test; give images of one size"),
+    "with two labels an image": (image_set(labels=(6, 2)), "images and labels do not belong together"),
+    "with fewer labels": (image_set(labels=(5,)), "images and labels do not belong together"),
+    "without labels": (image_set(left_out="train-labels-idx1"), "sets/mnist: has no train-labels-idx1-ubyte, but other files of mnist"),
+    "that is cut off": (both(image_set(), text("sets/mnist/train-images-idx3-ubyte", "")), "train-images-idx3-ubyte: not an idx file"),
+}  # fmt: skip
+
 
 IMAGE_ROWS = [
     Bad("data: an unknown set", nothing, "data mnst", ("data set 'mnst' is not one of mnist, fashion-mnist, cifar10; did you mean 'mnist'?",)),
@@ -90,6 +141,8 @@ IMAGE_ROWS = [
     Bad("train: a variant of another bundle", nothing, "train {bundle} --variant free_bits", ("no variant 'free_bits'; it has bottleneck_32x",)),
     Bad("train: a fold of a bundle without folds", nothing, "train {mnist_vae} --fold 2", ("--fold 2:", "has no folds; leave it out")),
     Bad("train: a cohort for a bundle without one", nothing, "train {mnist_vae} --cohort cohort.csv", ("the config has no key 'cohort'",)),
+    Bad("train 2D: images that stages cannot halve", nothing, f"{TRAIN_VQ} --set channels=[8,8,8]", ("images of 28×28 cannot be halved to 1/8", "fewer stages")),
+    *(Bad(f"train: images {name}", make, TRAIN_SET, (says,)) for name, (make, says) in SETS.items()),
     *(Bad(f"train: a matrix {name}", make, f"{TRAIN_MATRIX}{data}", says) for name, (make, data, says) in MATRICES.items()),
     *(Bad(f"train 2D --set {key}", nothing, f"{TRAIN_VAE} --set {key}", (says,)) for key, says in SETTINGS.items()),
 ]  # fmt: skip

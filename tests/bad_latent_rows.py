@@ -4,7 +4,7 @@
 import shutil
 from pathlib import Path
 
-from tests.bad_inputs import Bad, Kit, Maker, both, folder, nothing, text
+from tests.bad_inputs import Bad, Kit, Maker, both, folder, loop, nothing, text
 
 
 def copied(*left_out: str) -> Maker:
@@ -26,6 +26,9 @@ LATENT_ROWS = [
     Bad("latent: from an image there is not", nothing, "latent {vae_run} --out out --from 300", ("--from 300: the test part of digits has images 0 to 299; give one of these",)),
     Bad("latent: to a negative index", nothing, "latent {vae_run} --out out --to -1", ("--to -1: the test part of digits has images 0 to 299",)),
     Bad("latent: into a file", text("out"), "latent {vae_run} --out out", ("out is a file; give a folder",)),
+    Bad("latent: a seed too large", nothing, "latent {vae_run} --out out --seed 4294967296", ("'--seed': 4294967296 is not in the range 0<=x<=4294967295",)),
+    Bad("resume: metrics that are damaged", both(copied("tensorboard"), text("copy/metrics.csv", "a,b\n1")), "train --resume copy --set max_epochs=9", ("copy/metrics.csv: damaged; restore it, or remove it to go on without it",)),
+    Bad("montage: a link to itself", loop("run"), "montage run --out all.png", ("run: no such run folder",)),
     Bad("montage: no such run", nothing, "montage {vae_run} nowhere --out all.png", ("nowhere: no such run folder",)),
     Bad("montage: a run of volumes", nothing, "montage {vae_run} {run} --out all.png", ("has no reconstructions/", "give a run folder of mnist_ae")),
     Bad("montage: a damaged picture", both(copied(), text("copy/samples/epoch_0009.png")), "montage copy --out all.png", ("epoch_0009.png: damaged, no picture",)),

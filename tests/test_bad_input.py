@@ -36,6 +36,7 @@ def kit(vq3d: Path, tiny_run: Path, tiny_folds: Path, tiny_cohort: Path, vae_run
     return {
         "bundle": vq3d,
         "mnist_vae": vq3d.parent / "mnist_vae",
+        "mnist_vq": vq3d.parent / "mnist_vq",
         "vae_run": vae_run,
         "run": tiny_run,
         "folds": tiny_folds,

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
-from fracture_vae.cli.options import FILE, SEED
+from fracture_vae.cli.options import FILE
+
+_SEED = click.IntRange(0, 2**32 - 1)  # what t-SNE and UMAP take
 
 
 @click.command()
@@ -12,7 +14,7 @@ from fracture_vae.cli.options import FILE, SEED
 @click.option("--out", type=FILE, default=None, help="Folder for the figures. [default: RUN/latent]")
 @click.option("--from", "start", type=int, default=None, metavar="INDEX", help="Test image an interpolation begins at.")
 @click.option("--to", "end", type=int, default=None, metavar="INDEX", help="And ends at; another class by default.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the images shown, draws, t-SNE and UMAP.")
+@click.option("--seed", type=_SEED, default=0, show_default=True, help="Of the images shown, draws, t-SNE and UMAP.")
 def latent(run: Path, out: Path | None, start: int | None, end: int | None, seed: int) -> None:
     """Draw the latent space of RUN, a 2D run with weights, and write its points as points.csv."""
     from fracture_vae.report.latent import explore_latent

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
+from fracture_vae.networks.coders.config import WIDEST
 from fracture_vae.networks.gaussian import Gaussian, standard_log_density
 
 PRIORS = ("standard", "vamp")
@@ -68,12 +69,12 @@ def build_prior(
     """Return the prior called ``name``.
 
     Raises:
-        InputError: for an unknown name or fewer than one component.
+        InputError: for an unknown name, or a number of components out of range.
     """
     if name == "standard":
         return StandardPrior(latent)
     if name != "vamp":
         raise InputError(f"prior '{name}' is not one of {', '.join(PRIORS)}")
-    if components < 1:
-        raise InputError(f"prior_components is {components}; it must be 1 or more")
+    if not 1 <= components <= WIDEST:
+        raise InputError(f"prior_components is {components}; it must lie in 1 to {WIDEST}")
     return VampPrior(posterior, shape, components)

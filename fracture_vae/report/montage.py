@@ -89,9 +89,9 @@ def draw_montage(runs: Sequence[str | Path], out: str | Path) -> Path:
 
 
 def _read(run: Path) -> _Shown:
-    folder = followed(run).resolve()
-    if not folder.is_dir():
+    if not followed(run).is_dir():
         raise InputError(f"{run}: no such run folder")
+    folder = followed(run).resolve()
     last = {kind: max((folder / kind).glob("epoch_*.png"), default=None) for kind in KINDS}
     files = {kind: file for kind, file in last.items() if file is not None}
     if "reconstructions" not in files:

@@ -215,7 +215,8 @@ def _page(sweep: Sweep, title: str, table: str, *, drawn: bool) -> str:
     fixed = ", ".join(f"`{key}` {value}" for key, value in sweep.settings.items()) or "the bundle's own settings"
     explained = (
         "recon, kl and total are the last validation's means per image (nats, of a VAE); elbo is −(recon + kl),"
-        " whatever the KL term's weight in total; seconds are the whole run's."
+        " whatever the KL term's weight in total; nll is the bound on −log p(x) that a VAE's run ends with; seconds are"
+        " the whole run's."
     )
     picture = f"\n![Reconstruction against KL divergence]({PICTURE})\n" if drawn else ""
     return f"# {title}\n\nFixed: {fixed}.\n\n{table}\n{explained}\n{picture}"

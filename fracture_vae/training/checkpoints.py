@@ -209,7 +209,8 @@ def _require_same(before: About, now: About, where: str) -> None:
     """Refuse to go on with other data or another preprocessing: patients would move from training to validation."""
     for key in ("fold", "trained_on", "preprocessing", "size", "data"):
         if getattr(before, key) != getattr(now, key):
-            raise InputError(f"{where}: was trained with another {key}; go on with the cohort and settings it had")
+            told = "on other data" if key == "data" else f"with another {key}"
+            raise InputError(f"{where}: was trained {told}; go on with the data and settings it had")
 
 
 def best_checkpoint(run: str | os.PathLike[str]) -> Path:

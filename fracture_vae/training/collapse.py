@@ -8,6 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
+from fracture_vae.errors import InputError
 from fracture_vae.networks import VAE
 from fracture_vae.networks.gaussian import Gaussian
 from fracture_vae.networks.latent_use import latent_use
@@ -56,9 +57,18 @@ class LatentWatch:
         self.evaluator.add_event_handler(Events.EPOCH_COMPLETED, self, engine)
 
     def __call__(self, engine: Engine, trainer: Engine) -> None:
-        """Measure, log and, the first time it is due, warn."""
+        """Measure, log and, the first time it is due, warn.
+
+        Raises:
+            InputError: for a divergence that is not finite: training is lost.
+        """
         use = latent_use(self._posteriors())
         kl = use.kl_by_dimension
+        if not kl.isfinite().all():
+            raise InputError(
+                f"training diverged in epoch {trainer.state.epoch} (the KL divergence is not finite): lower "
+                "learning_rate, or set precision fp32"
+            )
         engine.state.metrics["active_units"] = use.active_units
         engine.state.metrics["mutual_information"] = use.mutual_information
         logger.info(

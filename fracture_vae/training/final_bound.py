@@ -18,11 +18,28 @@ logger = logging.getLogger(__name__)
 _AT_A_TIME = 1024  # decoded draws, which bounds the memory
 
 
+def require_bound(samples: int, images: int) -> None:
+    """Require settings that `FinalBound` can do with: ``nll_samples`` of 0 or more, ``nll_images`` of 1 or more.
+
+    Raises:
+        InputError: for the first that is no such whole number.
+    """
+    for name, count, least in (("nll_samples", samples, 0), ("nll_images", images, 1)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            raise InputError(f"{name} is {count!r}; it must be a whole number of at least {least}")
+
+
+def up_to(likelihood: object) -> str:
+    """Return in words what the bound leaves out, with a comma before it; nothing of a Bernoulli likelihood's."""
+    return ", but for the Gaussian's constant (½ ln 2π a value)" if likelihood == "gaussian" else ""
+
+
 class FinalBound:
     """At a run's end measures an upper bound on -log p(x), nats an image, of the first validation images.
 
     The bound is that of Burda et al. 2016 with ``samples`` draws a sample, whatever the network was trained with; the
-    draws are the same for every run. It goes to the log, to TensorBoard and, through the run log, to ``log.json``.
+    draws are the same for every run. A Gaussian likelihood's constant is left out, as it is of the reconstruction. It
+    goes to the log, to TensorBoard and, through the run log, to ``log.json``.
 
     Attach it to the trainer before the run's curves.
 
@@ -47,9 +64,7 @@ class FinalBound:
         samples: int = 50,
         images: int = 1000,
     ) -> None:
-        for name, count, least in (("nll_samples", samples, 0), ("nll_images", images, 1)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < least:
-                raise InputError(f"{name} is {count!r}; it must be a whole number of at least {least}")
+        require_bound(samples, images)
         self.network = network
         self.likelihood = likelihood
         self.loader = loader
@@ -67,8 +82,8 @@ class FinalBound:
         bound = self._measure()
         self.run_log.note("val/nll", float(bound.mean()), engine.state.epoch)
         logger.info(
-            "-log p(x) is at most %.2f nats an image (k = %d, %d validation images)",
-            bound.mean(), self.samples, len(bound),
+            "-log p(x) is at most %.2f nats an image%s (k = %d, %d validation images)",
+            bound.mean(), up_to(self.likelihood), self.samples, len(bound),
         )  # fmt: skip
 
     @torch.no_grad()

@@ -27,6 +27,21 @@ _AT_ONCE = 1000  # images drawn at a time, which bounds the memory
 BINARISATIONS = {"middle": above_middle, "drawn": drawn}
 
 
+def require_divisible(dataset: "ImageDataset", by: int) -> None:
+    """Require images that a network whose stages halve them can do with, before a run has a folder.
+
+    Raises:
+        InputError: when a side of the images is not a multiple of ``by``.
+    """
+    if any(side % by for side in dataset.size[1:]):
+        size = "×".join(map(str, dataset.size[1:]))
+        raise InputError(f"images of {size} cannot be halved to 1/{by}, as channels say; give channels of fewer stages")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 class ImageDataset(Dataset[dict[str, Tensor]]):
     """Labelled images, held as uint8 and given as float32 in [0, 1]; or vectors, float32 throughout.
 
@@ -39,7 +54,8 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         limit: keep the first so many.
 
     Raises:
-        InputError: when nothing is left, ``limit`` is below 1, vectors are to be binarised, or in an unknown way.
+        InputError: when nothing is left, ``limit`` is below 1, ``normal`` holds anything but whole numbers, vectors are
+            to be binarised, or in an unknown way.
     """
 
     def __init__(
@@ -50,7 +66,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         limit: int | None = None,
         binarize_by: str = "middle",
     ) -> None:
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
+        if limit is not None and (not _whole(limit) or limit < 1):
             raise InputError(f"limit is {limit}; it must be a whole number of at least 1, or null")
         if binarize_by not in BINARISATIONS:
             known = ", ".join(BINARISATIONS)
@@ -61,7 +77,9 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
             raise InputError("binarize is for images; the data are vectors")
         images, labels = (torch.from_numpy(np.require(part, requirements="W")) for part in data)
         if normal is not None:
-            kept = torch.isin(labels, torch.tensor(list(normal), dtype=labels.dtype))
+            if not isinstance(normal, list | tuple) or not all(map(_whole, normal)):
+                raise InputError(f"normal is {normal!r}; it must be a list of labels, such as [3, 5], or null")
+            kept = torch.isin(labels.long(), torch.tensor(list(normal), dtype=torch.int64))
             images, labels = images[kept], labels[kept]
         images, labels = images[:limit], labels[:limit]
         if not len(images):

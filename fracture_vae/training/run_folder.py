@@ -26,6 +26,9 @@ BUNDLE_COPY = "bundle"
 RESOLVED_CONFIG = f"{BUNDLE_COPY}/configs/resolved.json"
 """Where in a run the config it ran with is, overrides in place."""
 
+_LONGEST_NAME = 200
+"""Bytes of a name: file systems take 255, and the day and the number stand before it."""
+
 
 def run_folder(
     project_dir: str | os.PathLike[str], group: str, name: str, resume: str | os.PathLike[str] | None = None
@@ -47,11 +50,14 @@ def new_run(project_dir: str | os.PathLike[str], group: str, name: str) -> str:
     """Make ``<project_dir>/<group>/<YYYYMMDD-NNN-name>/`` with the day's next number, and point ``latest`` at it.
 
     Raises:
-        InputError: when ``name`` or ``group`` is no plain folder name, or ``project_dir`` cannot hold folders.
+        InputError: when ``name`` or ``group`` is no plain folder name or too long, or ``project_dir`` cannot hold
+            folders.
     """
     for setting, value in (("run_name", name), ("group", group)):
         if Path(value).name != value or value in ("", "..") or not value.isprintable():
             raise InputError(f"{setting} '{value}': give a plain name without '/'")
+        if len(os.fsencode(value)) > _LONGEST_NAME:
+            raise InputError(f"{setting} '{value[:20]}…': is longer than {_LONGEST_NAME} bytes; give a shorter name")
     parent = Path(project_dir).expanduser().resolve() / group
     require_folder(parent)
     parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
+from fracture_vae.errors import InputError
 from fracture_vae.files import write_csv
 
 
@@ -23,6 +24,9 @@ class RunLog:
         run_dir: the run folder.
         evaluator: the validation engine.
         optimizer: whose learning rate is logged.
+
+    Raises:
+        InputError: when the rows that the folder has are damaged.
     """
 
     def __init__(self, run_dir: str | Path, evaluator: Engine, optimizer: Optimizer) -> None:
@@ -31,6 +35,7 @@ class RunLog:
         self.evaluator = evaluator
         self.optimizer = optimizer
         self.rows: list[dict[str, Any]] = []
+        self._before = _read_rows(self.path)
         self.final: dict[str, float] = {}
         """What was measured once, at the run's end."""
         self._validated = False
@@ -46,9 +51,7 @@ class RunLog:
         self.evaluator.add_event_handler(Events.COMPLETED, self._seen)
 
     def _start(self, engine: Engine) -> None:
-        if engine.state.epoch and self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= engine.state.epoch]
+        self.rows = [row for row in self._before if int(row["epoch"]) <= engine.state.epoch]
         self.writer = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=engine.state.epoch + 1)
 
     def note(self, name: str, value: float, epoch: int) -> None:
@@ -77,3 +80,17 @@ class RunLog:
         seconds = round(time.monotonic() - self._began, 3)
         self.rows.append({"epoch": engine.state.epoch, "seconds": seconds, **values})
         write_csv(self.path, dict.fromkeys(name for row in self.rows for name in row), self.rows)
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of the metrics.csv of a run that stopped, none where there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            int(row["epoch"])
+    except (ValueError, LookupError, TypeError, csv.Error) as error:
+        raise InputError(f"{path}: damaged; restore it, or remove it to go on without it") from error
+    return rows

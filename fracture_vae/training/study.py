@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from fracture_vae.cohort.images import Images, LabelledImages, open_images
+from fracture_vae.cohort.images.load import DIGITS
 from fracture_vae.cohort.vectors import is_matrix
 from fracture_vae.errors import InputError
 from fracture_vae.training.about import About
@@ -48,7 +49,8 @@ def open_study(data: str, data_dir: str | os.PathLike[str], plan: VectorPlan | N
         plan: how vectors are prepared; None where the network takes images only.
 
     Raises:
-        InputError: as `open_images` and `open_vectors`; for a matrix where images are needed, or the reverse.
+        InputError: as `open_images` and `open_vectors`; for too few images, a matrix where images are needed, or the
+            reverse.
     """
     if is_matrix(data):
         if plan is None:
@@ -59,6 +61,11 @@ def open_study(data: str, data_dir: str | os.PathLike[str], plan: VectorPlan | N
     if plan is not None and plan.for_matrices:
         raise InputError(f"data {data}: standardise and labels are for matrices; images are in [0, 1] already")
     found: Images = open_images(data, Path(data_dir).expanduser())
+    if len(found.train.images) < _VALIDATION_SHARE or not len(found.test.images):
+        raise InputError(
+            f"data {data}: has {len(found.train.images)} images to train and {len(found.test.images)} to test; "
+            f"{_VALIDATION_SHARE} and 1 are the least, as a sixth of the former validates"
+        )
     cut = len(found.train.images) - len(found.train.images) // _VALIDATION_SHARE
     train, validate = (
         LabelledImages(found.train.images[where], found.train.labels[where]) for where in (slice(cut), slice(cut, None))
@@ -105,14 +112,18 @@ def announce_study(study: Study, train: ImageDataset, validate: ImageDataset, ac
 def write_study_meta(
     run_dir: str, bundle_root: str, config: Mapping[str, Any], study: Study, acceleration: Acceleration
 ) -> None:
-    """Record how a run came about; see :func:`~fracture_vae.training.run_folder.write_record`."""
+    """Record how a run came about; see :func:`~fracture_vae.training.run_folder.write_record`.
+
+    Digits that were taken for want of the data set asked for are what its config says: resumed, it takes them again.
+    """
     data = {
         "name": study.name,
         "sha256": study.sha256,
         "samples": {"train": len(study.train.images), "validate": len(study.validate.images)},
         **{key: value for key, value in study.preparation.items() if key != "standard"},
     }
-    write_record(run_dir, bundle_root, {**config, **_absolute(config)}, {"data": data}, acceleration)
+    config = {**config, **_absolute(config), **({"data": DIGITS} if study.name == DIGITS else {})}
+    write_record(run_dir, bundle_root, config, {"data": data}, acceleration)
 
 
 def _absolute(config: Mapping[str, Any]) -> dict[str, str]:

@@ -114,6 +114,12 @@ def test_what_bundles_share_is_the_same_file(name: str, file: str) -> None:
     assert (BUNDLES / name / "configs" / file).read_bytes() == shared.read_bytes()
 
 
+def _program(content: dict[str, Any]) -> list[str]:
+    """What a bundle's training does, but for checks of what it alone has: a likelihood, or stages that halve."""
+    own = ("$training.require_bound(", "$training.require_divisible(")
+    return [step for step in content["training"] if not step.startswith(own)]
+
+
 def test_the_bundles_are_wired_alike() -> None:
     """No section that two bundles have in common drifts apart; what differs is named here."""
     first, *others = map(config, ("mnist_vae", "mnist_ae", "mnist_vq"))
@@ -127,8 +133,9 @@ def test_the_bundles_are_wired_alike() -> None:
         "run_log",
     )
     for other in others:
-        for key in (*shared, "initialize", "training"):
+        for key in (*shared, "initialize"):
             assert other[key] == first[key], key
+        assert _program(other) == _program(first)
         for part, engine in (("train", "trainer"), ("validate", "evaluator")):
             assert other[part][engine] == first[part][engine]
             assert other[part]["dataset"] == first[part]["dataset"]

@@ -87,6 +87,7 @@ def test_the_table_s_values_are_those_of_the_runs_log_json(grid: tuple[Path, Swe
         assert float(row["total"]) == pytest.approx(
             float(row["recon"]) + float(row["beta"]) * float(row["kl"]), rel=1e-4
         )
+        assert float(row["nll"]) == log["validation"]["nll"] < -float(row["elbo"])
         assert float(row["seconds"]) == log["seconds"]
         with (grid[1].out / row["run"] / "metrics.csv").open(newline="", encoding="utf-8") as file:
             assert float(row["active_units"]) == float(list(csv.DictReader(file))[-1]["val/active_units"])

@@ -11,9 +11,16 @@ from monai.utils.enums import CommonKeys
 from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
-from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer
+from fracture_vae.networks import VAE, VQVAE, CoderConfig, VQVAEConfig, build_quantizer
 from fracture_vae.objectives import VQTerms
-from fracture_vae.training import CodebookInitialiser, CodebookUse, EarlyStopping, GradientClipping, choose
+from fracture_vae.training import (
+    CodebookInitialiser,
+    CodebookUse,
+    EarlyStopping,
+    GradientClipping,
+    LatentWatch,
+    choose,
+)
 from fracture_vae.training.metrics import MeanTerm, key_metric, lower_is_better, mean_terms
 
 
@@ -161,3 +168,14 @@ def test_weights_that_are_not_finite_stop_the_training() -> None:
     GradientClipping([parameter], 1.0).attach(engine)
     with pytest.raises(InputError, match="a weight is not finite"):
         engine.run([0], max_epochs=1)
+
+
+def test_a_latent_space_that_is_lost_ends_the_training() -> None:
+    network = VAE(CoderConfig(shape=(4,), hidden=(), latent=2))
+    with torch.no_grad():
+        network.head.mean.weight.fill_(1e30)
+    run_log = SimpleNamespace(writer=None)
+    watch = LatentWatch(network, [{"image": torch.ones(3, 4)}], choose("cpu", "fp32"), run_log, Engine(lambda *_: None))
+    trainer = SimpleNamespace(state=SimpleNamespace(epoch=7))
+    with pytest.raises(InputError, match="training diverged in epoch 7 \\(the KL divergence is not finite\\): lower"):
+        watch(SimpleNamespace(state=SimpleNamespace(metrics={})), trainer)

@@ -41,10 +41,10 @@ class Images(NamedTuple):
 
 
 def open_images(name: str, cache: Path) -> Images:
-    """Return the data set ``name`` from ``cache/<name>``, or the digits where it is not there, saying so.
+    """Return the data set ``name`` from ``cache/<name>``, or the digits where none of it is there, saying so.
 
     Raises:
-        InputError: for an unknown name, or files that are not sound.
+        InputError: for an unknown name, a file of several that is missing, or files that are not sound.
     """
     if name == DIGITS:
         return digits()
@@ -52,7 +52,12 @@ def open_images(name: str, cache: Path) -> Images:
         known = (*DATASETS, DIGITS)
         raise InputError(f"data '{name}' is not one of {', '.join(known)}{nearest(name, known)}")
     folder = cache / name
-    if not all((folder / file.name).is_file() for file in DATASETS[name].files):
+    missing = [file.name for file in DATASETS[name].files if not (folder / file.name).is_file()]
+    if missing and len(missing) < len(DATASETS[name].files):
+        raise InputError(
+            f"{folder}: has no {missing[0]}, but other files of {name}; fracture-vae data {name} fetches it"
+        )
+    if missing:
         logger.warning(
             "%s is not in %s: taking scikit-learn's 1797 digits instead, 8×8 enlarged to 28×28 "
             "(fracture-vae data %s fetches it)",
@@ -74,8 +79,11 @@ def load_images(dataset: DataSet, folder: Path) -> Images:
     arrays = [parse_idx(read_bytes(folder / file.name), str(folder / file.name)) for file in dataset.files]
     pairs = [LabelledImages(images[:, None], labels) for images, labels in (arrays[:2], arrays[2:])]
     for pair, file in zip(pairs, dataset.files[::2], strict=True):
-        if pair.images.ndim != 4 or len(pair.images) != len(pair.labels):
+        if pair.images.ndim != 4 or pair.labels.shape != pair.images.shape[:1]:
             raise InputError(f"{folder / file.name}: images and labels do not belong together; fetch them again")
+    train, test = (pair.images.shape[2:] for pair in pairs)
+    if train != test:
+        raise InputError(f"{folder}: images of {train} train and of {test} test; give images of one size")
     return Images(dataset.name, *pairs)
 
 

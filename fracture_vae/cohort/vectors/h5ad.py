@@ -37,6 +37,8 @@ def read_h5ad(path: Path, labels: str | None) -> tuple[Any, Any]:
 
 def _matrix(stored: Any, path: Path) -> Any:
     if hasattr(stored, "dtype"):
+        if stored.shape is None:
+            raise InputError(f"data {path}: X is empty; write it again with anndata")
         return stored[()]
     kind = stored.attrs.get("encoding-type", "")
     if kind not in _SPARSE:

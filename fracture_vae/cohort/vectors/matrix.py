@@ -121,5 +121,8 @@ def _checked(path: Path, values: Any, labels: Any) -> Matrix:
         raise InputError(f"data {path}: labels of shape {labels.shape} for {len(numbers)} rows; give one a row")
     if labels.dtype.kind not in "biufUS":
         raise InputError(f"data {path}: labels are {labels.dtype}; save numbers or text")
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        row = int(np.argmax(np.isnan(labels)))
+        raise InputError(f"data {path}: the label of row {row} (from 0) is nan; leave such rows out or fill it")
     classes, codes = np.unique(labels, return_inverse=True)
     return Matrix(numbers, codes.astype(np.int64), tuple(map(str, classes.tolist())))

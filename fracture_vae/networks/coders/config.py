@@ -8,6 +8,8 @@ from fracture_vae.networks.coders.activations import ACTIVATIONS, SWIGLU
 ARCHITECTURES = ("mlp", "conv")
 DECODERS = ("plain", "modulated")
 NORMS = ("none", "batch", "layer")
+WIDEST = 2**16
+"""Numbers in a layer, at most: more is a slip, and the machine's memory would be gone before anything could say so."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,13 @@ class CoderConfig:
         self._require_one_of("activation", ACTIVATIONS)
         self._require_one_of("norm", NORMS)
         _require(_whole(self.shape) and len(self.shape) in (1, 3, 4), "shape", self.shape, "[F], [C,H,W] or [C,H,W,D]")
-        _require(_whole((self.latent,)), "latent", self.latent, "a whole number of 1 or more")
-        _require(_whole(self.hidden), "hidden", self.hidden, "whole numbers of 1 or more")
+        _require(_width((self.latent,)), "latent", self.latent, f"a whole number from 1 to {WIDEST}")
+        _require(_width(self.hidden), "hidden", self.hidden, f"whole numbers from 1 to {WIDEST}")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
         if self.architecture == "conv":
             smallest = 2 ** len(self.channels)
-            _require(_whole(self.channels) and bool(self.channels), "channels", self.channels, "one or more, each >= 1")
+            told = f"one or more, each from 1 to {WIDEST}"
+            _require(_width(self.channels) and bool(self.channels), "channels", self.channels, told)
             _require(len(self.shape) > 1, "shape", self.shape, "[C,H,W] or [C,H,W,D] for architecture conv")
             _require(
                 min(self.shape[1:]) >= smallest, "shape", self.shape,
@@ -75,6 +78,10 @@ def _whole(values: object) -> bool:
     return isinstance(values, tuple) and all(
         isinstance(value, int) and not isinstance(value, bool) and value >= 1 for value in values
     )
+
+
+def _width(values: tuple[int, ...]) -> bool:
+    return _whole(values) and max(values, default=1) <= WIDEST
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -21,7 +21,7 @@ MOST_POINTS = 400
 """Epochs a curve shows; of longer runs evenly spaced ones, the last among them."""
 _LARGEST = 1e100  # what lies beyond, infinity among it, has no place on a scale
 _WIDTH, _HEIGHT = 300, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 22
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 10, 8, 22  # on the left there is room for 1.23e+06
 
 Points = Sequence[tuple[int, float]]
 

@@ -41,9 +41,9 @@ def overview(runs: Sequence[Run]) -> str:
 
 
 _CAPTION = """<p class="quiet">A column's head sorts by it. Figures are of the validation after the last epoch, per
-sample; of a VAE in nats. Totals weigh the KL by each run's own β, and reconstructions of different likelihoods or
-data are on different scales: compare like with like. Seconds are those of the epochs. The settings shown are those of
-which runs have different values.</p>"""
+sample; of a VAE in nats, NLL being -log p(x). Totals weigh the KL by each run's own β, and reconstructions and NLL of
+different likelihoods or data are on different scales: compare like with like. Seconds are those of the epochs. The
+settings shown are those of which runs have different values.</p>"""
 
 
 def _columns(runs: Sequence[Run]) -> list[_Column]:
@@ -51,11 +51,13 @@ def _columns(runs: Sequence[Run]) -> list[_Column]:
     seconds = [[row["seconds"] for row in run.rows if "seconds" in row] for run in runs]
     settings = [run.settings for run in runs]
     measured = dict.fromkeys(name for run in runs for row in run.rows for name in row if name.startswith("val/"))
+    bounds = [run.bound for run in runs]
     others = [name for name in measured if name not in METRICS and any(run.last(name) for run in runs)]
     return [
         _Column("run", [run.name for run in runs], "name"),
         _Column("state", [run.state for run in runs], "state"),
         *(_Column(title, [run.last(name) for run in runs]) for name, title in METRICS.items() if name in measured),
+        *([_Column("NLL at most", bounds)] if any(bound is not None for bound in bounds) else []),
         _Column("epochs", [run.epochs for run in runs]),
         _Column("seconds", [sum(own) if own else None for own in seconds]),
         _Column("seconds an epoch", [median(own) if own else None for own in seconds]),

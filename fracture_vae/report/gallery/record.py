@@ -6,6 +6,7 @@ from typing import Any
 
 from fracture_vae.markup import text
 from fracture_vae.report.gallery.runs import Run
+from fracture_vae.training.final_bound import up_to
 
 _PACKAGES = ("fracture-vae", "torch", "monai", "python")
 
@@ -18,7 +19,7 @@ def record(run: Run) -> str:
         "Data": _data(run.meta),
         "Seed": run.meta.get("seed"),
         "Ran on": run.meta.get("acceleration"),
-        "-log p(x), at most": _bound(run.log.get("validation"), run.config.get("nll_samples")),
+        "-log p(x), at most": _bound(run),
         "Peak memory": _memory(run.log.get("peak_memory_mib")),
         "Revision": _revision(run.meta.get("git_revision")),
         "Versions": _versions(run.meta.get("versions")),
@@ -66,9 +67,10 @@ def _hash(data: Mapping[str, Any]) -> str:
     return f"SHA-256 {str(data.get('sha256'))[:12]}…"
 
 
-def _bound(validation: Any, samples: Any) -> str:
-    nll = validation.get("nll") if isinstance(validation, dict) else None
-    return f"{nll:.2f} nats, of {samples} draws" if isinstance(nll, int | float) else ""
+def _bound(run: Run) -> str:
+    if run.bound is None:
+        return ""
+    return f"{run.bound:.2f} nats, of {run.config.get('nll_samples')} draws{up_to(run.config.get('likelihood'))}"
 
 
 def _memory(peak: Any) -> str:

@@ -65,6 +65,13 @@ class Run:
         """What it was trained with: plain values of the config, its network and its objective by name."""
         return settings(self.config, self.meta.get("data"))
 
+    @property
+    def bound(self) -> float | None:
+        """A VAE's bound on -log p(x), nats a sample, or None."""
+        validation = self.log.get("validation")
+        nll = validation.get("nll") if isinstance(validation, dict) else None
+        return float(nll) if isinstance(nll, int | float) else None
+
     def last(self, column: str) -> float | None:
         """Return the last value of a column, or None."""
         return next((row[column] for row in reversed(self.rows) if column in row), None)

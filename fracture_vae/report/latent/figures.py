@@ -17,6 +17,7 @@ DPI = 110
 _SCALE = 2.0  # figure pixels a pixel of a decoded image
 _GAP = 1  # pixels between images
 _WIDEST, _NARROWEST = 16.0, 6.0  # inches of the part of a figure that shows images
+_BELOW_TITLE = 0.1  # inches
 _FEW = 10  # classes that colours told apart by name suffice for
 
 
@@ -53,9 +54,20 @@ def head(figure: Figure, heading: Heading) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write ``figure`` to ``path``, whole or not at all."""
+    """Write ``figure``, which has a heading, to ``path``, whole or not at all."""
+    _close_up(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
+
+
+def _close_up(figure: Figure) -> None:
+    """Take away the empty space that images of a fixed aspect leave below the title."""
+    figure.draw_without_rendering()
+    title = max(text.get_window_extent().y0 for text in figure.texts)
+    empty = (title - figure.axes[0].get_window_extent().y1) / figure.dpi - _BELOW_TITLE
+    if empty > 0:
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height - empty)
 
 
 def scatter(places: Tensor, labels: Tensor, across: str, up: str) -> Figure:

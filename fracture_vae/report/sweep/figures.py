@@ -10,14 +10,15 @@ from fracture_vae.errors import InputError
 from fracture_vae.files import read_json
 from fracture_vae.training.curves import summary
 
-FIGURES = ("recon", "kl", "total", "elbo", "active_units", "seconds")
+FIGURES = ("recon", "kl", "total", "elbo", "nll", "active_units", "seconds")
 
 
 class Row(NamedTuple):
     """A run in the table: the swept values, the figures it has, and its folder's name.
 
     ``recon``, ``kl`` and ``total`` are the last validation's means per image, as in log.json; ``elbo`` is
-    −(recon + kl), which does not depend on the KL term's weight as ``total`` does; ``seconds`` are the whole run's.
+    −(recon + kl), which does not depend on the KL term's weight as ``total`` does; ``nll`` is the bound on -log p(x)
+    that a VAE's run ends with; ``seconds`` are the whole run's.
     """
 
     values: Mapping[str, Any]
@@ -45,7 +46,13 @@ def read_row(values: Mapping[str, Any], run: Path, metric: str | None = None) ->
     for name, column in (("active_units", "val/active_units"), (metric, metric)):
         if name is not None and column is not None and (found := course(rows, column)):
             figures[name] = found[-1][1]
-    figures["seconds"] = _seconds(run, rows)
+    recorded = read_json(run / "log.json") if (run / "log.json").is_file() else {}  # a bundle may write none
+    validation, seconds = recorded.get("validation"), recorded.get("seconds")
+    nll = validation.get("nll") if isinstance(validation, dict) else None
+    if isinstance(nll, int | float):
+        figures["nll"] = float(nll)
+    summed = math.fsum(float(row["seconds"]) for row in rows)
+    figures["seconds"] = float(seconds) if isinstance(seconds, int | float) else summed
     return Row(values, figures, run.name)
 
 
@@ -77,11 +84,3 @@ def read_metrics(run: Path) -> list[dict[str, str]]:
 def course(rows: Sequence[Mapping[str, str]], column: str) -> list[tuple[int, float]]:
     """Return the epochs that have a value in ``column`` of metrics.csv, and the values."""
     return [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
-
-
-def _seconds(run: Path, rows: Sequence[Mapping[str, str]]) -> float:
-    """Return how long a run took: what its log.json says, or its epochs' sum in a bundle that writes none."""
-    log = run / "log.json"
-    if log.is_file() and isinstance(seconds := read_json(log).get("seconds"), int | float):
-        return float(seconds)
-    return math.fsum(float(row["seconds"]) for row in rows)

@@ -1,5 +1,6 @@
 """The gallery's page as a reader takes it: everything is named, nothing is code, whatever the folders hold."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ def test_the_table_has_a_row_a_run_with_the_figures_of_its_files(page: Page, vae
     assert own["run"] == f"runs/{vae.name}"
     assert own["reconstruction"] == f"{float(figures['val/recon_loss']):.4g}"
     assert own["KL"] == f"{float(figures['val/kl_loss']):.4g}"
+    bound = json.loads((vae / "log.json").read_text(encoding="utf-8"))["validation"]["nll"]
+    assert own["NLL at most"] == f"{bound:.4g}"
+    assert dict(zip(head, rows[1], strict=True))["NLL at most"] == "–", "an autoencoder has no likelihood"
     assert (own["state"], own["latent"], own["network"], own["epochs"]) == ("finished", "4", "vae", "2")
     begun = dict(zip(head, rows[3], strict=True))
     assert (begun["state"], begun["reconstruction"], begun["latent"]) == ("unfinished", "–", "–")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fracture_vae.errors import InputError
+from fracture_vae.report.gallery.record import record
 from fracture_vae.report.gallery.runs import Run, find_runs, read_run
 from fracture_vae.report.recorded import differing
 
@@ -118,3 +119,12 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(folder / "run_meta.json")
     (run,) = find_runs([tmp_path])
     assert len(run.notes) == 2
+
+
+@pytest.mark.parametrize(("likelihood", "told"), [("gaussian", "but for the Gaussian"), ("bernoulli_logits", "")])
+def test_a_bound_says_what_it_leaves_out(likelihood: str, told: str) -> None:
+    meta = {"config": {"likelihood": likelihood, "nll_samples": 50}}
+    run = Run("a", Path("a"), (), meta, {"validation": {"nll": 25.716}}, ())
+    assert "25.72 nats, of 50 draws" in record(run)
+    assert ("Gaussian" in record(run)) == bool(told)
+    assert told in record(run)

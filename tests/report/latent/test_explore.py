@@ -15,6 +15,7 @@ from fracture_vae.maps import find_models
 from fracture_vae.networks import VAE, CoderConfig, build_network
 from fracture_vae.report.latent import Explored, explore_latent
 from fracture_vae.report.latent.between import choose_ends, strip
+from fracture_vae.report.latent.figures import Heading, head, pictures, save
 from fracture_vae.report.latent.model import LatentModel, open_latent
 from fracture_vae.report.latent.points import find_points
 from fracture_vae.report.latent.steps import draws, traversals
@@ -197,3 +198,13 @@ def test_other_data_than_the_run_was_trained_on_is_told(vae_run: Path, monkeypat
     monkeypatch.setattr("fracture_vae.training.study.open_images", lambda *_: study._replace(test=fewer))
     with pytest.raises(ValueError, match=r"was trained on digits, and .* does not hold that; fetch it there"):
         open_latent(vae_run)
+
+
+def test_images_lie_close_below_the_title(model: LatentModel, tmp_path: Path) -> None:
+    figure = pictures(strip(model, choose_ends(model, find_points(model, 0), None, None)))
+    head(figure, Heading("Interpolation", "run", "note"))
+    save(figure, tmp_path / "strip.png")
+    figure.draw_without_rendering()
+    title = next(text for text in figure.texts if text.get_text().startswith("Interpolation"))
+    gap = title.get_window_extent().y0 - figure.axes[0].get_window_extent().y1
+    assert 0 < gap < 0.15 * figure.dpi
