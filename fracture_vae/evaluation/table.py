@@ -59,7 +59,7 @@ def as_table(found: Evaluation) -> str:
         if groups := [group for group in found.groups if group.by == by]:
             lines += [*_by(head, groups), ""]
     for comparison in found.comparisons:
-        lines += [*_compared(comparison), ""]
+        lines += [*_compared(comparison, found.kind), ""]
     return "\n".join([*lines, *_notes(found), ""])
 
 
@@ -106,7 +106,8 @@ def _by(head: str, groups: Sequence[Group]) -> list[str]:
     return _grid([head, "abnormal / normal", *columns], rows)
 
 
-def _compared(comparison: Comparison) -> list[str]:
+def _compared(comparison: Comparison, kind: str) -> list[str]:
+    minus = str(comparison.other) if comparison.kind == kind else f"{comparison.other} ({comparison.kind}, not {kind})"
     rows = []
     for group, differences in comparison.differences.items():
         for name, value in _shown(differences).items():
@@ -115,7 +116,7 @@ def _compared(comparison: Comparison) -> list[str]:
                 rows.append(
                     [group, title(name), f"{value.value:+.3f}", f"{value.low:+.3f} to {value.high:+.3f}", clear]
                 )
-    return _grid([f"minus {comparison.other}", "difference of", "value", "95 % interval, paired", ""], rows)
+    return _grid([f"minus {minus}", "difference of", "value", "95 % interval, paired", ""], rows)
 
 
 def _short(group: Group, value: Estimate | None) -> str:
@@ -143,6 +144,8 @@ def _notes(found: Evaluation) -> list[str]:
             "too narrow, as it holds only what was seen"
         )
     if found.comparisons:
+        if any(comparison.kind != found.kind for comparison in found.comparisons):
+            notes.append("z maps and error maps are compared; calibrate both, or give --map error, for like with like")
         notes.append("of many differences that are none, about one in twenty excludes 0 by chance")
     return [f"- {note}" for note in notes]
 
