@@ -45,7 +45,8 @@ class Calibrated(NamedTuple):
     def __str__(self) -> str:
         told = ", ".join(f"fold {fold} {_told(own)}" for fold, own in self.thresholds.items())
         if len(self.thresholds) > 1:
-            told = f"new cases, which all folds judge, {_told(self.together)}; the cohort's own by {told}"
+            about = "about " if math.isfinite(self.together) else ""
+            told = f"new cases, which all folds rank, {about}{_told(self.together)}; the cohort's own by {told}"
         return (
             f"calibrated on {self.cases} normal cases of {self.patients} patients ({self.design}); at alpha "
             f"{self.alpha:g} a case is flagged above z: {told}"

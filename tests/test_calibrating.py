@@ -291,7 +291,7 @@ def test_what_flags_new_cases_is_told_beside_what_flags_the_cohort_s_own(
     scores = np.concatenate([own.reference.scores for own in calibrations])
     assert found.together == threshold(Reference(scores, tuple(patients)), ALPHA)
     assert math.isfinite(found.together)
-    assert f"above z: new cases, which all folds judge, {found.together:.2f}; the cohort's own by fold 1 " in str(found)
+    assert f"new cases, which all folds rank, about {found.together:.2f}; the cohort's own by fold 1 " in str(found)
 
 
 def test_a_run_without_folds_is_refused(vae_run: Path) -> None:

@@ -26,6 +26,7 @@ _COLUMNS = {
 """Of the tables by level, grade and type."""
 _COMPARED = ("auroc", "within_level_auroc", "voxel_average_precision")
 """Of the differences by level, grade and type; the JSON has all."""
+_SMALL = 0.1  # a figure below it has three decimals in the tables too: of few voxels' precision nothing is left in two
 _FEW = 5  # patients; the bootstrap's intervals are too narrow below
 
 
@@ -122,7 +123,8 @@ def _compared(comparison: Comparison, kind: str) -> list[str]:
 def _short(group: Group, value: Estimate | None) -> str:
     if value is None:
         return "-"
-    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f}){_mark(group, value)}"
+    digits = 2 if value.value >= _SMALL else 3
+    return f"{value.value:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f}){_mark(group, value)}"
 
 
 def _mark(group: Group, value: Estimate) -> str:
