@@ -78,6 +78,7 @@ def bundle_root() -> str:
 def start() -> None:
     """First thing a bundle does: refuse unknown overrides, and show bad input as one line with status 2."""
     started = invocation() or Invocation((), {})
+    sys.excepthook = partial(_one_line, {}, {})  # files that do not fit together are told in a line too
     config = load(started.config_files) if started.config_files else {}
     sys.excepthook = partial(_one_line, config, _given(started.config_files, started.overrides))
     check_overrides(config, started.overrides)

@@ -308,7 +308,8 @@ def test_codes_are_nearest_neighbours_and_values_are_rows(seed: int, num: int, d
     own = distances.gather(1, out.codes.reshape(-1, 1))[:, 0]
     assert torch.allclose(own, distances.min(1).values, atol=1e-5)
     assert torch.equal(out.quantized.movedim(1, -1), quantizer.codebook[out.codes])
-    assert torch.equal(quantizer(out.quantized).codes, out.codes)
+    again = quantizer(out.quantized).quantized  # another code only where float32 cannot tell the two apart
+    assert torch.allclose((again - out.quantized).square().sum(1), torch.zeros(()), atol=1e-5)
 
 
 @pytest.mark.parametrize(

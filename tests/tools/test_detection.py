@@ -25,7 +25,7 @@ def row(name: str, model: str, aurocs: list[float], lead: list[float] | None = N
 
 
 def shown(aurocs: list[float], lead: list[float]) -> str:
-    default = row(DEFAULT["vessel"].name, "head_alone", aurocs)
+    default = row(DEFAULT["vessel"].name, DEFAULT["vessel"].model, aurocs)
     about = {"training": 9, "epochs": 2, "normal": 5, "abnormal": 3, "patients": 8, "anomalous": 0.0}
     rows = [row("pca", "pca", [0.7], lead), *([default] if aurocs else [])]
     return page({"vessel": {**about, "machine": {"cpu": "a processor"}, "rows": rows}})
@@ -62,6 +62,14 @@ def test_rows_are_of_models_there_are_and_the_default_is_one(task: str) -> None:
     assert {one.model for one in rows} <= {*TRAININGS, *BASELINES, MONAI}
     assert set(detection_rows.BASELINES) == set(BASELINES), "every baseline is run beside"
     assert len({one.name for one in rows}) == len(rows)
+
+
+def test_the_default_learns_as_the_bundle_ships_but_for_what_a_task_needs() -> None:
+    default = TRAININGS[DEFAULT["hippocampus"].model]
+    assert (default.variant, default.settings, default.by_task.get("hippocampus")) == (None, {}, None)
+    learns = {"optimizer", "learning_rate", "lr_schedule", "dropout", "quantizer_options", "corruption", "score"}
+    assert not learns & {*default.common, *TASKS["hippocampus"], *TASKS["vessel"]}
+    assert set(default.by_task["vessel"]) == {"corruption"}
 
 
 def test_trainings_are_of_variants_and_corruptions_there_are() -> None:

@@ -78,6 +78,15 @@ def test_a_prior_goes_on_as_if_never_stopped(
     assert all(torch.equal(first[name], second[name]) for name in second)
 
 
+def test_of_a_detector_it_takes_the_vqvae(vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tmp_path: Path) -> None:
+    train_bundle(vq3d, "1", [], {"cohort": str(tiny_cohort), "project_dir": str(tmp_path), **tiny, "max_epochs": 1})
+    run = (tmp_path / "vq3d" / "latest").resolve()
+    found = with_prior(run, read_cohort(tiny_cohort), 1, PLAIN, PRIOR).reconstructor.state_dict()
+    trained = load(best_checkpoint(run))["network"]
+    assert found
+    assert all(torch.equal(value, trained[f"reconstructor.{name}"]) for name, value in found.items())
+
+
 def test_of_a_run_of_all_folds_it_takes_its_own(tiny_cohort: Path, vqvae: Path, tmp_path: Path) -> None:
     shutil.copytree(vqvae, tmp_path / "fold_1")
     (tmp_path / "fold_2" / "checkpoints").mkdir(parents=True)

@@ -27,9 +27,10 @@ MIXED = ("foreign_patch", "poisson_patch", "deformation", "intensity", "texture"
 
 
 def corruption_of(name: str) -> Corruption:
-    """Return the corruption ``name`` with its default options."""
-    options = {"parts": [{"name": part} for part in MIXED]} if name == "mixture" else {}
-    return build_corruption(name, **options)
+    """Return the corruption ``name`` with its default options; one that holds another holds ``intensity``."""
+    options: dict[str, dict[str, Any]] = {"mixture": {"parts": [{"name": part} for part in MIXED]}}
+    options |= {holder: {"part": {"name": "intensity"}} for holder in ("repeated", "two_valued")}
+    return build_corruption(name, **options.get(name, {}))
 
 
 def training_step(bundle: Bundle, batch: dict[str, torch.Tensor]) -> Callable[[], None]:
