@@ -17,10 +17,10 @@ from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import BUNDLES, as_trained_network, bundle_config
 from fracture_vae.maps.calibration.collect import KeptMaps
-from fracture_vae.maps.calibration.conformal import require_rate
+from fracture_vae.maps.calibration.conformal import joined, require_rate, threshold
 from fracture_vae.maps.calibration.fit import Terms, fit_folds, fit_split
 from fracture_vae.maps.calibration.layouts import Layout, Registered, choose_layout
-from fracture_vae.maps.calibration.stored import KEY, Calibration
+from fracture_vae.maps.calibration.stored import KEY, Calibration, digest
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
 from fracture_vae.training.checkpoints import load, save
@@ -33,16 +33,20 @@ _FEW = 6
 
 
 class Calibrated(NamedTuple):
-    """What a calibration rests on, and the threshold of each model by its fold."""
+    """What a calibration rests on; the threshold of each model by its fold, and that of all of them together."""
 
     alpha: float
     design: str
     cases: int
     patients: int
     thresholds: Mapping[int, float]
+    together: float
 
     def __str__(self) -> str:
-        told = ", ".join(f"fold {fold} {_told(threshold)}" for fold, threshold in self.thresholds.items())
+        told = ", ".join(f"fold {fold} {_told(own)}" for fold, own in self.thresholds.items())
+        if len(self.thresholds) > 1:
+            about = "about " if math.isfinite(self.together) else ""
+            told = f"new cases, which all folds rank, {about}{_told(self.together)}; the cohort's own by {told}"
         return (
             f"calibrated on {self.cases} normal cases of {self.patients} patients ({self.design}); at alpha "
             f"{self.alpha:g} a case is flagged above z: {told}"
@@ -84,14 +88,16 @@ def calibrate_run(
         fitted = _fitted(models, table, maps, alpha)
     for model in models:
         assert model.about.fold is not None
-        save(model.path, {**load(model.path), KEY: fitted[model.about.fold].content()})
-    references = [calibration.reference for calibration in fitted.values()]
+        content = load(model.path)
+        save(model.path, {**content, KEY: fitted[model.about.fold].content(content["network"])})
+    together = joined([calibration.reference for calibration in fitted.values()])
     return Calibrated(
         alpha,
         next(iter(fitted.values())).design,
-        sum(len(reference.scores) for reference in references),
-        len({patient for reference in references for patient in reference.patients}),
+        len(together.scores),
+        len(set(together.patients)),
         {fold: calibration.threshold for fold, calibration in fitted.items()},
+        threshold(together, alpha),
     )
 
 
@@ -150,20 +156,17 @@ def _fitted(
         choose_layout([c.level for c in kept], [c.size for c in kept], [c.spacing for c in kept]), table
     )
     first = next(iter(maps.values()))
-    what = [alpha, first.settings, [own.cases for own in maps.values()], [_weights(model) for model in models]]
+    what = [
+        alpha,
+        first.settings,
+        [own.cases for own in maps.values()],
+        [digest(load(model.path)["network"]) for model in models],
+    ]
     study = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
     terms = Terms(layout, first.settings["top_fraction"], alpha, first.settings, study)
     if len(maps) > 1:
         return fit_folds(maps, terms)
     return {fold: fit_split(own, terms, str(models[0].path)) for fold, own in maps.items()}
-
-
-def _weights(model: ModelFile) -> str:
-    """Return what stands for a model's weights, whatever calibration lies beside them."""
-    digest = hashlib.sha256()
-    for name, value in load(model.path)["network"].items():
-        digest.update(name.encode() + value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _with_rare_levels(layout: Layout, table: Cohort) -> Layout:
@@ -173,6 +176,9 @@ def _with_rare_levels(layout: Layout, table: Cohort) -> Layout:
         InputError: for a level that has no neighbours either.
     """
     if not isinstance(layout, Registered):
+        logger.info(
+            "what is usual is taken by tissue and position: normal cases lack a level, or differ in size or voxel size"
+        )
         return layout
     normals = [case.level for case in table.cases if case.label == 0 and case.fold in map(str, table.folds)]
     levels = {case.level for case in table.cases if case.level}

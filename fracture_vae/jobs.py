@@ -187,6 +187,7 @@ def infer_cases(
         config = bundle_config(bundle or find_bundle(found, BUNDLES), "inference.json")
         overrides = {"checkpoint": str(found.path), "output_dir": str(output), **as_trained_network(found), **settings}
         planned.append(_Inference(found, config, overrides, _items({**bundles.load([config]), **overrides}, found)))
+    read_calibrations([plan.model.path for plan in planned])
     jobs = _joined(planned)
     items = [item for job in jobs for item in job.items]
     if len(jobs) > 1 and settings.get("cohort"):
@@ -202,12 +203,24 @@ def infer_cases(
             bundles.run([job.config], "run", job.overrides)
         except PartialFailure as failure:
             failed |= failure.failed
+        _warn_of_seen(job)
         _warn_of_drift(output, job)
     written = len(items) - len(failed)
     if in_source and written:
         paste_error_maps(output, items)
     if failed:
         raise PartialFailure(failed, written)
+
+
+def _warn_of_seen(job: _Inference) -> None:
+    """Say so where a model runs over the patients it was trained on."""
+    seen = sum(pseudonym(item.get("patient_id", "")) in job.model.about.trained_on for item in job.items)
+    if seen:
+        logger.warning(
+            "%d of %d cases are of patients that the model was trained on: they score lower than a new patient's would",
+            seen,
+            len(job.items),
+        )
 
 
 def _warn_of_drift(output: Path, job: _Inference) -> None:

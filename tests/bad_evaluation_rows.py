@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.bad_inputs import GOOD, HEAD, Bad, Kit, Maker, both, changed, folder, nifti, nothing, text
+from tests.bad_inputs import GOOD, HEAD, Bad, Kit, Maker, both, changed, folder, nifti, nothing, text, volume
 
 EVALUATE = "evaluate maps --cohort cohort.csv"
 TRUTH = (GOOD > 0.9).astype(np.uint8)
+MOVED = np.array([[1, 0, 0, 7], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 
 
 def scored(rows: str = "a,0.1\nb,0.2\nc,0.3\n", head: str = "case_id,score", **maps: Any) -> Maker:
@@ -151,6 +152,33 @@ EVALUATION_ROWS = [
         EVALUATE,
         ("scores.csv: score_z of 'b' is 'x', not a number; run infer again",),
     ),
+    Bad(
+        "evaluate: a map of another size than its image",
+        scored(a=GOOD[:8]),
+        EVALUATE,
+        ("a_error.nii.gz: its size (8, 16, 16) is not that of a.nii.gz, (16, 16, 16); infer again",),
+    ),
+    Bad(
+        "evaluate: a map that was moved",
+        both(scored(), volume("maps/a_error.nii.gz", affine=MOVED, sform_code=1)),
+        EVALUATE,
+        ("a_error.nii.gz: lies up to 7 mm away from a.nii.gz; run infer again",),
+    ),
+    Bad(
+        "evaluate: a mask that was moved",
+        both(scored(), volume("mask.nii.gz", TRUTH, MOVED, sform_code=1)),
+        EVALUATE,
+        ("mask.nii.gz: lies up to 7 mm away from c_error.nii.gz; give the mask of the image the map is of",),
+    ),
+    Bad(
+        "evaluate: a sidecar with a rate of 0",
+        both(
+            scored("a,0.1,1,0\nb,0.2,1,0\nc,0.3,1,1\n", "case_id,score,score_z,flagged"),
+            text("maps/a.json", '{"calibration": {"alpha": 0}}'),
+        ),
+        EVALUATE,
+        ("a.json: its calibration is damaged (alpha is 0); run infer again",),
+    ),
     Bad("evaluate: a map there is not", scored(), f"{EVALUATE} --map residual", ("'residual' is not one of",)),
     Bad(
         "evaluate: against other cases",
@@ -164,6 +192,12 @@ EVALUATION_ROWS = [
         both(relabelled(",L1,0,1,a", ",L1,0,test,a"), text("cohort.holdout_looks.jsonl", "{}\n")),
         EVALUATE,
         ("cohort.holdout_looks.jsonl: not a record of looks at a hold-out",),
+    ),
+    Bad(
+        "evaluate: an emptied record of looks",
+        both(relabelled(",L1,0,1,a", ",L1,0,test,a"), text("cohort.holdout_looks.jsonl", "")),
+        EVALUATE,
+        ("cohort.holdout_looks.jsonl: not a record of looks at a hold-out, or damaged; restore it from a copy",),
     ),
     Bad(
         "evaluate: a folder for the record of looks",

@@ -166,6 +166,7 @@ ROWS: list[Bad] = [
     Bad("infer: two sources", volume("a.nii.gz"), "infer --model {run} --output out --image a.nii.gz --cohort {cohort}", ("cohort and images are given; run over one of them",)),
     Bad("infer: onto its input", volume("a.nii.gz"), "infer --model {run} --output . --image a.nii.gz", (".: holds a.nii.gz, an input; give another folder",)),
     Bad("infer: models of all folds over patients trained on", nothing, "infer --model {folds} --output out --cohort {cohort} --split all", ("a model of each fold would run over it, and some were trained on its patient; give one",)),
+    Bad("infer: into a table whose p-value is none", text("out/scores.csv", "case_id,score,p_case\nx,1,often\n"), INFER_GOOD, ("scores.csv: p_case of 'x' is 'often', no p-value; run fracture-vae infer into an empty folder",)),
     Bad("infer: no sources to paste into", nothing, "infer --model {run} --output out --cohort {cohort} --in-source", ("--in-source needs a cohort whose rows have crop and",)),
 
     Bad("sheet: no folder", nothing, "sheet none", ("scores.csv: no such file; run fracture-vae infer first",)),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from fracture_vae.calibrating import calibrate_run
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases
 from fracture_vae.maps.calibration.apply import read_calibrations
+from fracture_vae.maps.calibration.conformal import Reference, threshold
 from fracture_vae.maps.calibration.stored import KEY
 from fracture_vae.maps.model import find_models
 from fracture_vae.maps.table import read_scores
@@ -253,6 +255,43 @@ def test_folds_calibrated_apart_are_not_put_together(run: Path, tiny_cohort: Pat
     )
     with pytest.raises(InputError, match=r"fold_2.*not calibrated together"):
         infer(tmp_path / "run", tmp_path / "out", cohort=str(cohort))
+
+
+def test_a_run_whose_folds_were_calibrated_apart_writes_nothing(
+    run: Path, tiny_cohort: Path, tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    last = find_models(tmp_path / "run")[-1].path
+    content = torch.load(last, weights_only=True)
+    for calibration in ({}, []):
+        torch.save({**content, KEY: calibration}, last)
+        with pytest.raises(InputError, match=r"fold_3.*its calibration is damaged"):
+            infer(tmp_path / "run", tmp_path / "out", cohort=str(tiny_cohort))
+    del content[KEY]
+    torch.save(content, last)
+    with pytest.raises(InputError, match=r"fold_3.*not calibrated together"):
+        infer(tmp_path / "run", tmp_path / "out", cohort=str(tiny_cohort))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_calibration_of_another_model_is_refused(run: Path, tmp_path: Path) -> None:
+    one, other = (torch.load(model.path, weights_only=True) for model in find_models(run)[:2])
+    torch.save({**one, KEY: other[KEY]}, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt: its calibration is of another model's weights; run fracture-vae"):
+        read_calibrations([tmp_path / "model.pt"])
+
+
+def test_what_flags_new_cases_is_told_beside_what_flags_the_cohort_s_own(
+    tiny_folds: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_folds, tmp_path / "run")
+    found = calibrate_run(tmp_path / "run", None, ALPHA, FAST)
+    calibrations = read_calibrations([model.path for model in find_models(tmp_path / "run")])
+    patients = [patient for own in calibrations for patient in own.reference.patients]
+    scores = np.concatenate([own.reference.scores for own in calibrations])
+    assert found.together == threshold(Reference(scores, tuple(patients)), ALPHA)
+    assert math.isfinite(found.together)
+    assert f"new cases, which all folds rank, about {found.together:.2f}; the cohort's own by fold 1 " in str(found)
 
 
 def test_a_run_without_folds_is_refused(vae_run: Path) -> None:

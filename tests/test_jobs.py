@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from fracture_vae.cohort.case import pseudonym
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases, resume_run, train_bundle
 from fracture_vae.maps.model import find_bundle, find_models
@@ -84,4 +85,21 @@ def test_a_fold_not_trained_yet_is_told_and_the_others_are_mapped(
     shutil.rmtree(run / "fold_2" / "checkpoints")
     infer_cases(run, tmp_path / "maps", {"cohort": str(tiny_cohort)})
     assert any("no model for fold 2 yet" in message for message in caplog.messages)
-    assert {row["fold"] for row in read_scores(tmp_path / "maps" / "scores.csv")} == {"1", "3"}
+
+
+def test_patients_a_model_was_trained_on_are_told(
+    tiny_run: Path, tiny_cohort: Path, tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    def told(split: str) -> str:
+        asked = ("--model", tiny_run, "--cohort", tiny_cohort, "--split", split, "--output", tmp_path / split)
+        done = cli("infer", *asked, "--set", "device=cpu")
+        assert done.exit_code == 0
+        return str(done.stderr)
+
+    assert "trained on" not in told("validation")
+    said = told("all")
+    seen = find_models(tiny_run)[0].about.trained_on
+    rows = read_scores(tmp_path / "all" / "scores.csv")
+    known = sum(pseudonym(row["patient_id"]) in seen for row in rows)
+    assert 0 < known < len(rows)
+    assert f"{known} of {len(rows)} cases are of patients that the model was trained on" in said

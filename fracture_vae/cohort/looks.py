@@ -66,6 +66,8 @@ def read_looks(table: str | os.PathLike[str]) -> list[Look]:
         return []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+        if not lines:
+            raise ValueError("emptied: a record is written with its first line")
         return [_parsed(json.loads(line)) for line in lines]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); it says who looked at the hold-out") from error
@@ -133,10 +135,15 @@ def record_look(
 
 
 def _append(path: Path, line: str) -> None:
-    """Append a line with one write, so that two programs at once leave two lines, and see it on the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    """Append a line with one write, so that two programs at once leave two lines, and see it on the disk.
+
+    An editor may have taken the end of the last line away; it is put back.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        os.write(descriptor, f"{line}\n".encode())
+        size = os.fstat(descriptor).st_size
+        ended = not size or os.pread(descriptor, 1, size - 1) == b"\n"
+        os.write(descriptor, f"{'' if ended else chr(10)}{line}\n".encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

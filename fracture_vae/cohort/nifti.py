@@ -93,6 +93,12 @@ def description(file: Path) -> str:
     return read_header(file).description if file.name.endswith((".nii", ".nii.gz")) else ""
 
 
+def shown_range(file: Path) -> tuple[float, float]:
+    """Return between which values a NIfTI file's header asks viewers to show it (``cal_min``, ``cal_max``)."""
+    header = nib.load(file).header
+    return float(header["cal_min"]), float(header["cal_max"])
+
+
 def read_voxels(file: Path, header: Header) -> NDArray[np.float32]:
     """Read the values (slope and intercept applied) of the file of which ``header`` is the header, along its axes.
 

@@ -44,22 +44,28 @@ def read_calibrated(
         sidecars: what each case's sidecar says of the calibration; empty where it says nothing.
 
     Raises:
-        InputError: a score that is no number, a flag that is neither 0 nor 1.
+        InputError: a score that is no number, a flag that is neither 0 nor 1, a sidecar that says what cannot be.
     """
-    if not rows or not all(row.get(SCORE) and row.get(FLAGGED) for row in rows):
+    if not rows or not all(map(is_judged, rows)):
         return None
     for row in rows:
         if row[FLAGGED] not in _WORDS:
             raise InputError(
                 f"{path}: {FLAGGED} of '{row['case_id']}' is '{row[FLAGGED]}', not 0 or 1; run infer again"
             )
+    told = [_told(path, row, said) for row, said in zip(rows, sidecars, strict=True)]
     return Calibrated(
         np.array([number(path, row, SCORE) for row in rows]),
         np.array([_WORDS[row[FLAGGED]] for row in rows]),
-        np.array([_threshold(said) for said in sidecars]),
-        tuple(sorted({float(said["alpha"]) for said in sidecars if "alpha" in said})),
-        min((int(said.get("healthy_patients", 0)) for said in sidecars), default=0),
+        np.array([one.threshold for one in told]),
+        tuple(sorted({one.alpha for one in told if one.alpha is not None})),
+        min((one.patients for one in told), default=0),
     )
+
+
+def is_judged(row: Mapping[str, str]) -> bool:
+    """Return whether a row of scores.csv says what a calibration made of its case."""
+    return bool(row.get(SCORE) and row.get(FLAGGED))
 
 
 def number(path: Path, row: Mapping[str, str], column: str) -> float:
@@ -77,8 +83,28 @@ def number(path: Path, row: Mapping[str, str], column: str) -> float:
     return value
 
 
-def _threshold(said: Mapping[str, Any]) -> float:
-    """Return a sidecar's threshold: JSON has no infinity, there it is null."""
-    if "threshold" not in said:
-        return math.nan
-    return math.inf if said["threshold"] is None else float(said["threshold"])
+class _Told(NamedTuple):
+    """What a sidecar says of a calibration."""
+
+    threshold: float
+    alpha: float | None
+    patients: int
+
+
+def _told(path: Path, row: Mapping[str, str], said: Mapping[str, Any]) -> _Told:
+    """Return what a sidecar says; JSON has no infinity, there a threshold that nothing exceeds is null."""
+    threshold, alpha, patients = said.get("threshold", math.nan), said.get("alpha"), said.get("healthy_patients", 0)
+    fits = {
+        "threshold": "threshold" not in said or threshold is None or _is_number(threshold),
+        "alpha": "alpha" not in said or _is_number(alpha, 0, 1),
+        "healthy_patients": isinstance(patients, int) and patients >= 0,
+    }
+    for name, fit in fits.items():
+        if not fit:
+            file = path.with_name(f"{row['case_id']}.json")
+            raise InputError(f"{file}: its calibration is damaged ({name} is {said[name]!r}); run infer again")
+    return _Told(math.inf if threshold is None else float(threshold), alpha, patients)
+
+
+def _is_number(value: object, above: float = -math.inf, below: float = math.inf) -> bool:
+    return isinstance(value, int | float) and above < value < below

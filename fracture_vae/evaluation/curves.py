@@ -124,7 +124,7 @@ def froc_score(hits: Counts, false: Counts, lesions: Counts, images: Counts) -> 
     """Return the mean sensitivity for lesions at `FALSE_RATES` of false candidates an image.
 
     Bandos et al. 2009; the average is that of CAMELYON16 (Ehteshami Bejnordi et al. 2017). The curve is linear between
-    thresholds, begins at (0, 0), and stays where it ends.
+    thresholds, begins at (0, 0), and stays where it ends: without any candidate at 0.
 
     Args:
         hits: lesions whose best candidate lies in the group, (…, G).
@@ -132,14 +132,10 @@ def froc_score(hits: Counts, false: Counts, lesions: Counts, images: Counts) -> 
         lesions: how many there are, (…).
         images: how many there are, (…).
     """
+    start = np.zeros((*hits.shape[:-1], 1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity = np.cumsum(hits, -1) / lesions[..., None]
-        rate = np.cumsum(false, -1) / images[..., None]
+        sensitivity = np.cumsum(np.concatenate([start, hits], -1), -1) / lesions[..., None]
+        rate = np.cumsum(np.concatenate([start, false], -1), -1) / images[..., None]
     flat = zip(rate.reshape(-1, rate.shape[-1]), sensitivity.reshape(-1, rate.shape[-1]), strict=True)
-    means = [
-        np.interp(FALSE_RATES, np.concatenate([[0.0], x]), np.concatenate([[0.0], y])).mean()
-        if np.isfinite(y).all()
-        else np.nan
-        for x, y in flat
-    ]
+    means = [np.interp(FALSE_RATES, x, y).mean() if np.isfinite(y).all() else np.nan for x, y in flat]
     return np.asarray(means).reshape(rate.shape[:-1])

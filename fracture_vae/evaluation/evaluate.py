@@ -228,7 +228,7 @@ def _count(cohort: Cohort, scored: Scored, places: NDArray[np.int_], kind: str, 
     own = [case for case, there in zip(scored.cases, known, strict=True) if there]
     tallies = tally_all(
         [
-            Asked(scored.map(case, kind), case.mask, case.crop, threshold)
+            Asked(scored.map(case, kind), case.image, case.mask, case.crop, threshold)
             for case, threshold in zip(own, thresholds[known].tolist(), strict=True)
         ]
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fracture_vae.cohort.case import rows_of
+from fracture_vae.cohort.case import pseudonym, rows_of
 from fracture_vae.cohort.manifest import HOLDOUT, Case, Cohort
 from fracture_vae.evaluation.calibrated import Calibrated
 from fracture_vae.evaluation.out_of_fold import reference_normals
@@ -22,9 +22,10 @@ def notes_of(cohort: Cohort, scored: Scored, kind: str, mapped: Sequence[Case]) 
         mapped: those whose voxels are compared.
     """
     return [
+        *_seen(scored),
         f"thresholds of a fixed specificity: for each case from {reference_normals(scored.cases).told}; intervals take "
         "them as given",
-        *_calibration(scored, kind),
+        *_calibration(scored, kind, mapped),
         *_models(scored, kind),
         *_outside(cohort, scored),
         *_together(scored.cases),
@@ -32,12 +33,28 @@ def notes_of(cohort: Cohort, scored: Scored, kind: str, mapped: Sequence[Case]) 
     ]
 
 
-def _calibration(scored: Scored, kind: str) -> list[str]:
+def _seen(scored: Scored) -> list[str]:
+    """Say which cases' patients their model was trained on, as the sidecars tell it."""
+    seen = [
+        case for case in scored.cases if pseudonym(case.patient_id) in scored.said(case, "model").get("trained_on", ())
+    ]
+    if not seen:
+        return []
+    return [
+        f"{len(seen)} of the cases are of patients that their model was trained on ({rows_of(seen)}): no new patient "
+        "would be found like that; run infer out of fold"
+    ]
+
+
+def _calibration(scored: Scored, kind: str, mapped: Sequence[Case]) -> list[str]:
     found = scored.calibrated
     if found is None:
-        return ["not calibrated: nothing is said at a calibrated threshold"]
+        some = f"{scored.judged} of {len(scored.cases)} cases were judged by a calibration" if scored.judged else ""
+        return [f"{some or 'not calibrated'}: nothing is said at a calibrated threshold"]
     if kind != "z":
-        return ["maps and scores as before calibration: nothing is said at the calibrated threshold"]
+        lacking = [case.case_id for case in mapped if not scored.map(case, "z").is_file()]
+        why = f", as {len(lacking)} case(s) have no z map, such as {lacking[0]}" if lacking else ""
+        return [f"maps and scores as before calibration{why}: nothing is said at the calibrated threshold"]
     notes = [_promise(found, alpha) for alpha in found.alphas]
     if any(case.label == 0 and case.fold not in ("", HOLDOUT) for case in scored.cases):
         notes.append(

@@ -49,8 +49,8 @@ def _draw(axes: Axes, name: str, lines: Mapping[str, Line], group: Group) -> Non
         axes.set_xlim(0, 1)
         axes.axhline(share, color="grey", linestyle="--", label=f"no knowledge {share:.3g}")
     elif name == "froc":
+        axes.set_xlim(FALSE_RATES[0] / 2, FALSE_RATES[-1] * 4)  # first: a map without candidates gives no range
         axes.set_xscale("log", base=2)
-        axes.set_xlim(FALSE_RATES[0] / 2, FALSE_RATES[-1] * 4)
         axes.set_xticks(FALSE_RATES, [f"{rate:g}" for rate in FALSE_RATES])
     else:
         axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="no knowledge 0.15")

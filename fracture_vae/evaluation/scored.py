@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fracture_vae.cohort.case import absolute
 from fracture_vae.cohort.manifest import Case, Cohort
 from fracture_vae.errors import InputError
-from fracture_vae.evaluation.calibrated import Calibrated, number, read_calibrated
+from fracture_vae.evaluation.calibrated import Calibrated, is_judged, number, read_calibrated
 from fracture_vae.files import read_json, sha256
 from fracture_vae.maps.table import SCORES_FILE, read_scores
 
@@ -29,6 +29,7 @@ class Scored:
         cases: of the cohort.
         plain: the scores as they are, higher is more abnormal, (N,).
         calibrated: what a calibration said of the cases; None unless it did of all.
+        judged: of how many it did.
         models: hashes of the models' files, as scores.csv has them.
         unlabelled: cases with a score whose label the cohort does not know.
     """
@@ -37,6 +38,7 @@ class Scored:
     cases: tuple[Case, ...]
     plain: NDArray[np.float64]
     calibrated: Calibrated | None
+    judged: int
     models: tuple[str, ...]
     unlabelled: int
 
@@ -84,6 +86,7 @@ def read_scored(folder: str | os.PathLike[str], cohort: Cohort) -> Scored:
         cases,
         np.array([number(path, row, "score") for row in own]),
         read_calibrated(path, own, [_said(path.parent, case, "calibration") for case in cases]),
+        sum(map(is_judged, own)),
         tuple(sorted({row["model"] for row in own if row.get("model")})),
         len(rows) - len(cases),
     )

@@ -26,6 +26,7 @@ _COLUMNS = {
 """Of the tables by level, grade and type."""
 _COMPARED = ("auroc", "within_level_auroc", "voxel_average_precision")
 """Of the differences by level, grade and type; the JSON has all."""
+_SMALL = 0.1  # a figure below it has three decimals in the tables too: of few voxels' precision nothing is left in two
 _FEW = 5  # patients; the bootstrap's intervals are too narrow below
 
 
@@ -59,7 +60,7 @@ def as_table(found: Evaluation) -> str:
         if groups := [group for group in found.groups if group.by == by]:
             lines += [*_by(head, groups), ""]
     for comparison in found.comparisons:
-        lines += [*_compared(comparison), ""]
+        lines += [*_compared(comparison, found.kind), ""]
     return "\n".join([*lines, *_notes(found), ""])
 
 
@@ -106,7 +107,8 @@ def _by(head: str, groups: Sequence[Group]) -> list[str]:
     return _grid([head, "abnormal / normal", *columns], rows)
 
 
-def _compared(comparison: Comparison) -> list[str]:
+def _compared(comparison: Comparison, kind: str) -> list[str]:
+    minus = str(comparison.other) if comparison.kind == kind else f"{comparison.other} ({comparison.kind}, not {kind})"
     rows = []
     for group, differences in comparison.differences.items():
         for name, value in _shown(differences).items():
@@ -115,13 +117,14 @@ def _compared(comparison: Comparison) -> list[str]:
                 rows.append(
                     [group, title(name), f"{value.value:+.3f}", f"{value.low:+.3f} to {value.high:+.3f}", clear]
                 )
-    return _grid([f"minus {comparison.other}", "difference of", "value", "95 % interval, paired", ""], rows)
+    return _grid([f"minus {minus}", "difference of", "value", "95 % interval, paired", ""], rows)
 
 
 def _short(group: Group, value: Estimate | None) -> str:
     if value is None:
         return "-"
-    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f}){_mark(group, value)}"
+    digits = 2 if value.value >= _SMALL else 3
+    return f"{value.value:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f}){_mark(group, value)}"
 
 
 def _mark(group: Group, value: Estimate) -> str:
@@ -143,6 +146,8 @@ def _notes(found: Evaluation) -> list[str]:
             "too narrow, as it holds only what was seen"
         )
     if found.comparisons:
+        if any(comparison.kind != found.kind for comparison in found.comparisons):
+            notes.append("z maps and error maps are compared; calibrate both, or give --map error, for like with like")
         notes.append("of many differences that are none, about one in twenty excludes 0 by chance")
     return [f"- {note}" for note in notes]
 

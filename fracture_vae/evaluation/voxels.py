@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fracture_vae.cohort.geometry import CropGeometry
-from fracture_vae.cohort.volumes import Volume, read_volume
+from fracture_vae.cohort.nifti import TOLERANCE, apart
+from fracture_vae.cohort.volumes import Stored, Volume, read_stored, read_volume
 from fracture_vae.errors import InputError
 
 SEPARATION = 5.0
@@ -60,12 +61,14 @@ class Asked(NamedTuple):
 
     Attributes:
         map: the file.
+        image: that it is of.
         mask: the truth in the same grid; None for a case without anomaly.
         crop: the cohort's column ``crop``, or empty: outside the source's field of view nothing is counted.
         threshold: calibrated, of the map; NaN without one.
     """
 
     map: Path
+    image: Path
     mask: Path | None
     crop: str
     threshold: float = math.nan
@@ -84,6 +87,12 @@ def tally_case(asked: Asked) -> Tally:
         if inside.shape != valid.shape:
             raise InputError(f"{asked.map}: its size {valid.shape} is not the crop's {inside.shape}; run infer again")
         valid = inside
+    image, size = read_stored(asked.image), shown.array.shape
+    if image.ras_shape != size:
+        raise InputError(
+            f"{asked.map}: its size {size} is not that of {asked.image.name}, {image.ras_shape}; infer again"
+        )
+    _require_same_place(shown.stored, image, "run infer again")
     truth = np.zeros(valid.shape, dtype=bool) if asked.mask is None else _truth(asked.mask, shown)
     return tally(shown.array, truth, valid, voxel_sizes(shown.affine), asked.threshold)
 
@@ -95,7 +104,21 @@ def _truth(mask: Path, shown: Volume) -> NDArray[np.bool_]:
             f"{mask}: its size {volume.array.shape} is not that of {shown.stored.path.name}, {shown.array.shape}; "
             "give the mask of the image the map is of"
         )
+    _require_same_place(volume.stored, shown.stored, "give the mask of the image the map is of")
     return volume.array > 0
+
+
+def _require_same_place(one: Stored, other: Stored, advice: str) -> None:
+    """Require that two volumes of one size lie in one place; a ``.npy`` says nothing of its own.
+
+    Raises:
+        InputError: for the first, as somebody moved, turned or scaled it, or it is of another image.
+    """
+    if any(stored.path.suffix.lower() == ".npy" for stored in (one, other)):
+        return
+    distance = apart(one.ras_affine, other.ras_affine, one.ras_shape)
+    if distance > TOLERANCE * voxel_sizes(other.affine).min():
+        raise InputError(f"{one.path}: lies up to {distance:.3g} mm away from {other.path.name}; {advice}")
 
 
 def tally(

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from fracture_vae.cohort.geometry import CropGeometry
-from fracture_vae.cohort.nifti import description
+from fracture_vae.cohort.nifti import description, shown_range
 from fracture_vae.cohort.volumes import read_stored, read_volume, stem, write_map
 from fracture_vae.errors import InputError
 from fracture_vae.files import sha256, write_text
 from fracture_vae.maps.paste import check_source, paste_into_source
 from fracture_vae.maps.table import SCORES_FILE, read_scores
-from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX
+from fracture_vae.maps.writer import CAVEAT
 
 
 def require_sources(items: Sequence[Mapping[str, Any]]) -> None:
@@ -78,14 +78,16 @@ def _names(sources: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]
 
 
 def _paste(folder: Path, name: str, source: str, cropped: Sequence[dict[str, Any]]) -> Path:
-    maps = []
+    maps, ranges = [], []
     for item in cropped:
         geometry = CropGeometry.from_json(item["crop"], item["case_id"])
-        maps.append((read_volume(folder / f"{item['case_id']}_error.nii.gz", allow_constant=True).array, geometry))
+        map_ = folder / f"{item['case_id']}_error.nii.gz"
+        maps.append((read_volume(map_, allow_constant=True).array, geometry))
+        ranges.append(shown_range(map_))
     pasted = paste_into_source(maps, source)
     target = folder / f"{name}_error.nii.gz"
     note = f"error maps of {len(maps)} crops; {CAVEAT}"
-    write_map(target, pasted.array, pasted.stored, descrip=note, cal_max=DISPLAY_MAX)
+    write_map(target, pasted.array, pasted.stored, descrip=note, cal_min=ranges[0][0], cal_max=ranges[0][1])
     write_map(
         folder / f"{name}_valid.nii.gz",
         pasted.valid,

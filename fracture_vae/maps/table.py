@@ -24,12 +24,14 @@ class ScoreTable:
         path: the scores.csv; read if it is there.
 
     Raises:
-        InputError: when it is another table.
+        InputError: when it is another table, or a p-value is none.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         rows = read_scores(path) if path.is_file() else []
+        for row in rows:
+            _require_p(path, row)
         self.on_disk: dict[str, Mapping[str, Any]] = {row["case_id"]: row for row in rows}
         self.kept = dict(self.on_disk)
         self.new: dict[int, Mapping[str, Any]] = {}
@@ -77,6 +79,17 @@ def _with_q_values(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
         for place, q in zip(places, q_values([float(rows[place]["p_case"]) for place in places]), strict=True):
             given[place]["q_value"] = f"{q:.6g}"
     return list(given)
+
+
+def _require_p(path: Path, row: Mapping[str, str]) -> None:
+    try:
+        if row.get("p_case") and not 0 <= float(row["p_case"]) <= 1:
+            raise ValueError
+    except ValueError as error:
+        raise InputError(
+            f"{path}: p_case of '{row['case_id']}' is '{row['p_case']}', no p-value; run fracture-vae infer into an "
+            "empty folder"
+        ) from error
 
 
 def read_scores(path: str | Path) -> list[dict[str, str]]:

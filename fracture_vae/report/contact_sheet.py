@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fracture_vae.cohort.manifest import Case, read_cohort
+from fracture_vae.cohort.nifti import description, shown_range
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.errors import InputError
 from fracture_vae.files import replacing
 from fracture_vae.maps.table import SCORES_FILE, read_scores
-from fracture_vae.maps.writer import CAVEAT, DISPLAY_MAX
 from fracture_vae.report.formats import require_picture_name
 
 PLANES = ("sagittal", "coronal", "axial")
@@ -35,6 +35,8 @@ class _Shown(NamedTuple):
     truth: NDArray[np.bool_] | None
     centre: tuple[int, int, int]
     sided: bool
+    range: tuple[float, float]
+    """Of the error map, as its header asks to be shown."""
 
 
 def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | None = None, cases: int = 6) -> Path:
@@ -43,7 +45,8 @@ def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | N
     Planes cut through the vertebral body where the cohort has vertebra masks, else through the middle; truth may
     also lie in a vertebra's neighbours. Sagittal and coronal planes are drawn with superior up and the patient's
     front, respectively right, on the left; axial planes as seen from the feet, front up, the patient's right left.
-    The sides are lettered where there is a vertebra mask.
+    The sides are lettered where there is a vertebra mask. A reconstruction that is the image itself, as of a model that
+    looks at the image alone, is left out.
 
     Args:
         maps: a folder an inference wrote.
@@ -61,13 +64,15 @@ def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | N
     rows = _chosen(_scored(read_scores(scores), scores), cases)
     known = {case.case_id: case for case in read_cohort(cohort).cases} if cohort else {}
     shown = [_load(Path(maps), row, known.get(row["case_id"])) for row in rows]
-    figure = Figure(figsize=(2.0 * len(PLANES) * len(COLUMNS), 2.2 * len(shown) + 1.0), facecolor="black")
+    repeats = all(np.array_equal(case.image, case.reconstruction) for case in shown)
+    columns = [column for column in COLUMNS if not (repeats and column == "reconstruction")]
+    figure = Figure(figsize=(2.0 * len(PLANES) * len(columns), 2.2 * len(shown) + 1.0), facecolor="black")
     grid = figure.add_gridspec(
-        len(shown), len(PLANES) * len(COLUMNS), left=0.005, right=0.995, top=1 - 1.0 / (2.2 * len(shown) + 1.0),
+        len(shown), len(PLANES) * len(columns), left=0.005, right=0.995, top=1 - 1.0 / (2.2 * len(shown) + 1.0),
         bottom=0.002, wspace=0.02, hspace=0.12,
     )  # fmt: skip
     for line, case in enumerate(shown):
-        for group, column in enumerate(COLUMNS):
+        for group, column in enumerate(columns):
             for offset in range(len(PLANES)):
                 axes = figure.add_subplot(grid[line, group * len(PLANES) + offset])
                 axes.set_axis_off()
@@ -76,10 +81,20 @@ def draw_contact_sheet(maps: str | Path, out: str | Path, cohort: str | Path | N
                     axes.text(0.5, 1.2, column, color="white", fontsize=13, ha="center", transform=axes.transAxes)
                 if group == 0 and offset == 0:
                     axes.set_title(case.title, color="white", fontsize=9, loc="left", pad=3)
-    figure.text(0.995, 0.99, f"error 0 to {DISPLAY_MAX:g} of the window; {CAVEAT}", color="grey", ha="right", va="top")
+    figure.text(0.995, 0.99, _scale(Path(maps), rows[0], shown[0]), color="grey", ha="right", va="top")
     with replacing(out) as temporary:
         figure.savefig(temporary, dpi=80, facecolor="black")
     return Path(out)
+
+
+def _scale(folder: Path, row: dict[str, str], first: _Shown) -> str:
+    """Say what the error map is and how it is shown, as the header of the first says."""
+    low, high = first.range
+    return f"error: {low:g} to {high:g}, {description(_map(folder, row, 'error'))}"
+
+
+def _map(folder: Path, row: dict[str, str], kind: str) -> Path:
+    return folder / f"{row['case_id']}_{kind}.nii.gz"
 
 
 def _scored(rows: Sequence[dict[str, str]], file: Path) -> Sequence[dict[str, str]]:
@@ -119,7 +134,7 @@ def _ends(group: Sequence[dict[str, str]], count: int) -> list[dict[str, str]]:
 
 def _load(folder: Path, row: dict[str, str], case: Case | None) -> _Shown:
     def volume(kind: str) -> NDArray[np.float32]:
-        path = folder / f"{row['case_id']}_{kind}.nii.gz"
+        path = _map(folder, row, kind)
         array = read_volume(path, allow_constant=True).array
         if kind != "recon" and array.shape != reconstruction.shape:
             raise InputError(
@@ -133,9 +148,17 @@ def _load(folder: Path, row: dict[str, str], case: Case | None) -> _Shown:
     truth = _mask(case.mask) if case else None
     own = _mask(case.vertebra_mask) if case else None
     name = {"0": "normal", "1": "abnormal", "": "unknown"}[_label(row)]
-    title = f"{row['case_id']}  {name}  score {float(row['score']):.3f}"
+    title = f"{row['case_id']}  {name}  score {float(row['score']):.3f}{_judged(row)}"
     i, j, k = (size // 2 for size in image.shape) if own is None else _body(own)
-    return _Shown(title, image, reconstruction, volume("error"), truth, (i, j, k), own is not None)
+    shown = shown_range(_map(folder, row, "error"))
+    return _Shown(title, image, reconstruction, volume("error"), truth, (i, j, k), own is not None, shown)
+
+
+def _judged(row: dict[str, str]) -> str:
+    """Say what a calibration made of the case, where there is one."""
+    if not row.get("p_value"):
+        return ""
+    return f"  p {float(row['p_value']):.2g}" + ("  FLAGGED" if row.get("flagged") == "1" else "")
 
 
 def _mask(path: Path | None) -> NDArray[np.bool_] | None:
@@ -159,7 +182,7 @@ def _draw(axes: Axes, case: _Shown, column: str, plane: int) -> None:
             for x, side in zip((0.05, 0.95), SIDES[plane], strict=True):
                 _letter(axes, x, side)
     elif column == "error":
-        show(_plane(case.error, plane, case.centre), cmap="inferno", vmin=0, vmax=DISPLAY_MAX)
+        show(_plane(case.error, plane, case.centre), cmap="inferno", vmin=case.range[0], vmax=case.range[1])
     else:
         show(image, cmap="gray", vmin=0, vmax=0.5)
         if case.truth is not None and case.truth.any():

@@ -74,10 +74,19 @@ def refused(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", ["no json\n", "[]\n", '{"date": "2026"}\n', "{}\n", '{"date": 1}\n', "\xff"])
+@pytest.mark.parametrize("content", ["", "no json\n", "[]\n", '{"date": "2026"}\n', "{}\n", '{"date": 1}\n', "\xff"])
 def test_a_damaged_record_is_never_taken_for_none(tmp_path: Path, content: str) -> None:
     table = tmp_path / "cohort.csv"
     looks_path(table).write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match="not a record of looks at a hold-out, or damaged; restore it"):
         look(table)
     assert looks_path(table).read_bytes() == content.encode("latin-1")
+
+
+def test_a_last_line_whose_end_an_editor_took_stays_a_line(tmp_path: Path) -> None:
+    table = tmp_path / "cohort.csv"
+    look(table)
+    looks_path(table).write_bytes(looks_path(table).read_bytes().rstrip())
+    assert look(table).startswith("hold-out: look 2")
+    assert look(table).startswith("hold-out: look 3")
+    assert len(read_looks(table)) == 3

@@ -150,6 +150,13 @@ def test_the_froc_score_by_hand() -> None:
     assert score == pytest.approx((0.5 + 0.5 + 0.5 + 0.75 + 0.75 + 0.75) / 6)
 
 
+def test_without_candidates_no_lesion_is_found() -> None:
+    none, lesions = np.zeros((2, 0)), np.array([3.0, 0.0])
+    found = froc_score(none, none, lesions, np.array([2.0, 2.0]))
+    assert found[0] == 0
+    assert np.isnan(found[1]), "a resample without lesions says nothing"
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=30),

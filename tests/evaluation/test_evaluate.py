@@ -14,6 +14,7 @@ import pytest
 from matplotlib.image import imread
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
+from fracture_vae.cohort.case import pseudonym
 from fracture_vae.cohort.looks import looks_path, read_looks
 from fracture_vae.cohort.manifest import Case, Cohort, read_cohort, write_cohort
 from fracture_vae.errors import InputError
@@ -241,7 +242,7 @@ def test_maps_as_before_calibration_are_not_judged_by_it(
     before = evaluate(calibrated(maps, tmp_path / "f"), made_study, kind="error")
     assert before.kind == "error"
     assert before.groups == found.groups
-    assert any("nothing is said at the calibrated threshold" in note for note in before.notes)
+    assert any("calibration: nothing is said at the calibrated threshold" in note for note in before.notes)
 
 
 def test_a_flag_is_0_or_1(maps: Path, made_study: Path, tmp_path: Path) -> None:
@@ -252,16 +253,69 @@ def test_a_flag_is_0_or_1(maps: Path, made_study: Path, tmp_path: Path) -> None:
 def test_z_maps_are_taken_where_all_cases_have_them(maps: Path, made_study: Path, tmp_path: Path) -> None:
     folder = calibrated(maps, tmp_path / "z")
     (folder / "p00_L1_z.nii.gz").unlink()
-    assert evaluate(folder, made_study).kind == "error"
+    found = evaluate(folder, made_study)
+    assert found.kind == "error"
+    assert any("as 1 case(s) have no z map, such as p00_L1: nothing is said" in note for note in found.notes)
     with pytest.raises(InputError, match=r"p00_L1_z.nii.gz: no such map; run infer again, or evaluate another kind"):
         evaluate(folder, made_study, kind="z")
 
 
 def test_a_case_that_was_not_judged_leaves_all_uncalibrated(maps: Path, made_study: Path, tmp_path: Path) -> None:
     folder = calibrated(maps, tmp_path / "f", lambda name: "" if name == "p00_L1" else "0")
-    assert evaluate(folder, made_study).kind == "error"
+    found = evaluate(folder, made_study)
+    assert found.kind == "error"
+    assert any("19 of 20 cases were judged by a calibration: nothing is said" in note for note in found.notes)
     with pytest.raises(InputError, match=r"scores.csv: not every case was judged by a calibration"):
         evaluate(folder, made_study, kind="z")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("threshold", "high"), ("threshold", [6]), ("alpha", 0), ("alpha", None), ("alpha", "x"),
+        ("alpha", float("nan")), ("healthy_patients", "x"), ("healthy_patients", -3),
+    ],
+)  # fmt: skip
+def test_a_sidecar_whose_calibration_cannot_be_is_told(
+    maps: Path, made_study: Path, tmp_path: Path, name: str, value: object
+) -> None:
+    folder = calibrated(maps, tmp_path / "f")
+    said = {"alpha": 0.1, "threshold": 6.0, "healthy_patients": 8, name: value}
+    (folder / "p00_L1.json").write_text(json.dumps({"calibration": said}), encoding="utf-8")
+    with pytest.raises(InputError, match=rf"p00_L1.json: its calibration is damaged \({name} is .*; run infer again"):
+        evaluate(folder, made_study)
+
+
+def test_maps_that_say_nothing_score_as_such(maps: Path, made_study: Path, tmp_path: Path) -> None:
+    folder = broken(maps, tmp_path / "level")
+    for map_ in folder.glob("*_error.nii.gz"):
+        nib.save(nib.Nifti1Image(np.ones((12, 12, 12), np.float32), nib.load(map_).affine), map_)
+    found = evaluate(folder, made_study)
+    assert found.overall["froc"] == (0, 0, 0)
+    assert found.overall["voxel_auroc"].value == 0.5
+    assert found.overall["aupro"].value == pytest.approx(0.15)
+    assert found.overall["voxel_average_precision"].value == pytest.approx(found.groups[0].anomalous)
+    assert imread(draw_curves(found, tmp_path)).std() > 0
+
+
+def test_cases_of_patients_a_model_was_trained_on_are_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
+    folder = broken(maps, tmp_path / "seen")
+    said = {"model": {"trained_on": [pseudonym("p00"), pseudonym("p01")]}}
+    for name in ("p00_L1", "p02_L1"):
+        (folder / f"{name}.json").write_text(json.dumps(said), encoding="utf-8")
+    assert any(
+        note.startswith("1 of the cases are of patients that their model was trained on (row 2)")
+        for note in evaluate(folder, made_study).notes
+    )
+
+
+def test_z_maps_minus_error_maps_are_told_as_such(maps: Path, made_study: Path, tmp_path: Path) -> None:
+    table = as_table(evaluate(calibrated(maps, tmp_path / "z"), made_study, against=[maps]))
+    assert f"| minus {maps} (error, not z) |" in table
+    assert "give --map error, for like with like" in table
+    alike = as_table(evaluate(maps, made_study, against=[maps]))
+    assert f"| minus {maps} |" in alike
+    assert "like with like" not in alike
 
 
 def test_without_a_calibration_that_is_said(found: Evaluation) -> None:
@@ -372,7 +426,10 @@ def test_an_abnormal_case_whose_mask_is_empty_is_told(maps: Path, made_study: Pa
     folder = broken(maps, tmp_path / "b")
     rows = (folder / "scores.csv").read_text(encoding="utf-8").replace(str(made_study.parent), str(table.parent))
     (folder / "scores.csv").write_text(rows, encoding="utf-8")
-    nib.save(nib.Nifti1Image(np.zeros((12, 12, 12), np.uint8), np.eye(4)), tmp_path / "s" / "p01_L1_mask.nii.gz")
+    nib.save(
+        nib.Nifti1Image(np.zeros((12, 12, 12), np.uint8), np.diag([2.0, 2, 2, 1])),
+        tmp_path / "s" / "p01_L1_mask.nii.gz",
+    )
     with pytest.raises(InputError, match=r"p01_L1_mask.nii.gz: marks no voxel of an abnormal case.*\(row 4\)"):
         evaluate(folder, table)
 

@@ -140,7 +140,8 @@ def test_a_map_and_a_mask_stored_along_other_axes_meet(tmp_path: Path) -> None:
     truth = (values > 0.8).astype(np.uint8)
     flipped = np.diag([-1.0, 1, 1, 1])
     flipped[0, 3] = 5
-    asked = Asked(written(tmp_path / "map.nii.gz", values), written(tmp_path / "mask.nii.gz", truth[::-1], flipped), "")
+    own = written(tmp_path / "map.nii.gz", values)
+    asked = Asked(own, own, written(tmp_path / "mask.nii.gz", truth[::-1], flipped), "")
     found = tally_case(asked)
     assert found.positive.counts.sum() == truth.sum()
     assert found.positive.keys.min() >= keys(np.array([0.8], np.float32))[0]
@@ -153,10 +154,11 @@ def test_padding_of_a_crop_does_not_count(tmp_path: Path) -> None:
     source[0, 3] += 2  # the source begins two voxels to the right
     rows = [tuple(map(tuple, a.tolist())) for a in (affine, source)]
     crop = CropGeometry(20, (8, 8, 8), rows[0], (8, 8, 8), rows[1], (0.0, 1.0)).to_json()
-    found = tally_case(Asked(written(tmp_path / "map.nii.gz", np.ones((8, 8, 8), np.float32), affine), None, crop))
+    own = written(tmp_path / "map.nii.gz", np.ones((8, 8, 8), np.float32), affine)
+    found = tally_case(Asked(own, own, None, crop))
     assert found.negative.counts.sum() == 6 * 64
     with pytest.raises(InputError, match=r"is not the crop's \(8, 8, 8\); run infer again"):
-        tally_case(Asked(written(tmp_path / "map.nii.gz", np.ones((8, 8, 7), np.float32), affine), None, crop))
+        tally_case(Asked(written(own, np.ones((8, 8, 7), np.float32), affine), own, None, crop))
 
 
 def test_a_mask_of_another_size_and_a_map_with_nan_are_told(tmp_path: Path) -> None:
@@ -164,7 +166,27 @@ def test_a_mask_of_another_size_and_a_map_with_nan_are_told(tmp_path: Path) -> N
     good = written(tmp_path / "map.nii.gz", values)
     mask = written(tmp_path / "mask.nii.gz", np.ones((6, 7, 7), np.uint8))
     with pytest.raises(InputError, match=r"mask.nii.gz: its size \(6, 7, 7\) is not that of map.nii.gz, \(6, 7, 8\)"):
-        tally_case(Asked(good, mask, ""))
+        tally_case(Asked(good, good, mask, ""))
     values[1, 1, 1] = np.nan
     with pytest.raises(InputError, match=r"map.nii.gz: 1 voxels are NaN or infinite"):
-        tally_case(Asked(written(tmp_path / "map.nii.gz", values), None, ""))
+        tally_case(Asked(written(good, values), good, None, ""))
+
+
+def test_a_map_or_mask_that_lies_elsewhere_is_told(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((6, 7, 8), np.float32)
+    image, mask = written(tmp_path / "image.nii.gz", values), np.ones((6, 7, 8), np.uint8)
+    moved, mirrored = np.eye(4), np.diag([-1.0, 1, 1, 1])
+    moved[2, 3] = 4
+    small = written(tmp_path / "small.nii.gz", values[:5])
+    with pytest.raises(
+        InputError, match=r"small.nii.gz: its size \(5, 7, 8\) is not that of image.nii.gz, \(6, 7, 8\)"
+    ):
+        tally_case(Asked(small, image, None, ""))
+    map_ = written(tmp_path / "map.nii.gz", values, moved)
+    with pytest.raises(InputError, match=r"map.nii.gz: lies up to 4 mm away from image.nii.gz; run infer again"):
+        tally_case(Asked(map_, image, None, ""))
+    truth = written(tmp_path / "mask.nii.gz", mask, mirrored)
+    with pytest.raises(InputError, match=r"mask.nii.gz: lies up to 5 mm away from image.nii.gz; give the mask of the"):
+        tally_case(Asked(image, image, truth, ""))
+    np.save(tmp_path / "mask.npy", mask)
+    assert tally_case(Asked(map_, map_, tmp_path / "mask.npy", "")).positive.counts.sum() == 6 * 7 * 8

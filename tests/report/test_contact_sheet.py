@@ -11,7 +11,8 @@ from PIL import Image
 
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases
-from fracture_vae.report.contact_sheet import SIDES, _chosen, _plane, draw_contact_sheet
+from fracture_vae.report.contact_sheet import SIDES, _chosen, _judged, _plane, draw_contact_sheet
+from tests.bad_inputs import GOOD, nifti
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,27 @@ def test_a_sheet_opens_and_shows_something(maps: Path, tiny_cohort: Path, tmp_pa
 
 def test_without_a_cohort_there_is_no_truth_but_a_sheet(maps: Path, tmp_path: Path) -> None:
     assert draw_contact_sheet(maps, tmp_path / "sheet.png").stat().st_size > 10_000
+
+
+def test_a_reconstruction_that_is_the_image_is_left_out(tmp_path: Path) -> None:
+    for kind, values in (("recon", GOOD), ("signed", GOOD * 0), ("error", GOOD)):
+        nifti(tmp_path / f"a_{kind}.nii.gz", values, descrip=b"head score", cal_min=0, cal_max=2)
+    (tmp_path / "scores.csv").write_text("case_id,score\na,1\n", encoding="utf-8")
+    with Image.open(draw_contact_sheet(tmp_path, tmp_path / "three.png")) as three:
+        width = three.size[0]
+        error = np.asarray(three.convert("L"), dtype=float)[80:, width // 3 : 2 * width // 3]
+    nifti(tmp_path / "a_signed.nii.gz", GOOD / 2)
+    nifti(tmp_path / "a_error.nii.gz", GOOD, cal_max=1)
+    with Image.open(draw_contact_sheet(tmp_path, tmp_path / "four.png")) as four:
+        assert four.size[0] == pytest.approx(width * 4 / 3, abs=2)
+        narrow = np.asarray(four.convert("L"), dtype=float)[80:, 2 * width // 3 : width]
+    assert error.max() < narrow.max(), "an error of 1 is drawn darker where the header says 0 to 2"
+
+
+def test_what_a_calibration_made_of_a_case_stands_above_it() -> None:
+    assert _judged({"p_value": "0.0454545", "flagged": "1"}) == "  p 0.045  FLAGGED"
+    assert _judged({"p_value": "0.5", "flagged": "0"}) == "  p 0.5"
+    assert _judged({"p_value": "", "flagged": ""}) == _judged({}) == ""
 
 
 def rows(*scored: tuple[str, str, float]) -> list[dict[str, str]]:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from fracture_vae.cohort.case import pseudonym
 from fracture_vae.errors import InputError
 from fracture_vae.maps.calibration.collect import settings_of
-from fracture_vae.maps.calibration.conformal import Reference, exceeds, threshold
+from fracture_vae.maps.calibration.conformal import exceeds, joined, threshold
 from fracture_vae.maps.calibration.drift import Drift, drift
 from fracture_vae.maps.calibration.layouts import Voxels
 from fracture_vae.maps.calibration.stored import Calibration, Judged, calibration_of, judge
@@ -35,10 +34,7 @@ class CalibratedMaker:
         self.calibrations = tuple(calibrations)
         self.maker = maker
         self.alpha = self.calibrations[0].alpha
-        self.reference = Reference(
-            np.concatenate([own.reference.scores for own in calibrations]),
-            tuple(patient for own in calibrations for patient in own.reference.patients),
-        )
+        self.reference = joined([own.reference for own in calibrations])
         self.threshold = threshold(self.reference, self.alpha)
 
     def why_not(self, case: LoadedCase, made: Made) -> str:

@@ -46,6 +46,14 @@ class Reference:
         return [sum(cases) / len(cases) for cases in above.values()]
 
 
+def joined(references: Sequence[Reference]) -> Reference:
+    """Return the scores of several references, of different patients, as one."""
+    return Reference(
+        np.concatenate([own.scores for own in references]),
+        tuple(patient for own in references for patient in own.patients),
+    )
+
+
 def p_values(references: Sequence[tuple[Reference, float]]) -> PValues:
     """Return the p-values of a case from its score among each reference, one of them a fold's.
 

@@ -1,5 +1,6 @@
 """A calibration, as a checkpoint carries it: what is usual, how healthy cases of other patients score, and the rate."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,8 +57,8 @@ class Calibration:
         location, spread = (self.layout.at(table, voxels) for table in (self.usual.location, self.usual.spread))
         return torch.where(voxels.valid, (voxels.map - location) / spread, 0.0)
 
-    def content(self) -> dict[str, Any]:
-        """Return it as tensors and text; `calibration_of` takes it back."""
+    def content(self, network: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return it as tensors and text, for a checkpoint with these weights; `calibration_of` takes it back."""
         about = {
             "format": FORMAT,
             "layout": self.layout.plain(),
@@ -67,6 +68,7 @@ class Calibration:
             "study": self.study,
             "shaped_by": list(self.shaped_by),
             "design": self.design,
+            "weights": digest(network),
         }
         return {
             "about": json.dumps(about),
@@ -113,11 +115,19 @@ def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction:
     )
 
 
+def digest(network: Mapping[str, Tensor]) -> str:
+    """Return what stands for a model's weights, whatever lies beside them in its checkpoint: a SHA-256."""
+    found = hashlib.sha256()
+    for name, value in network.items():
+        found.update(name.encode() + value.contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
 def calibration_of(checkpoint: Mapping[str, Any], where: str) -> Calibration | None:
     """Return the calibration that a loaded checkpoint carries, or None; ``where`` names the file.
 
     Raises:
-        InputError: when it is damaged, or was written by a newer package.
+        InputError: when it is damaged, of other weights, or was written by a newer package.
     """
     if KEY not in checkpoint:
         return None
@@ -141,12 +151,15 @@ def calibration_of(checkpoint: Mapping[str, Any], where: str) -> Calibration | N
             design=str(about["design"]),
         )
         sound = _is_sound(calibration)
+        weights = str(about["weights"])
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise broken from error
     if not sound:
         raise broken
+    if weights != digest(checkpoint["network"]):
+        raise InputError(f"{where}: its calibration is of another model's weights; run fracture-vae calibrate again")
     return calibration
 
 

@@ -56,7 +56,7 @@ def test_halves_keep_a_patient_together_and_do_not_look_at_order() -> None:
 
 
 def test_what_a_checkpoint_carries_is_the_calibration_again(folds: dict[int, Calibration]) -> None:
-    again = calibration_of({KEY: folds[1].content()}, "here")
+    again = calibration_of({"network": {}, KEY: folds[1].content({})}, "here")
     assert again is not None
     assert (again.layout, again.alpha, again.settings, again.study) == (TERMS.layout, 0.2, TERMS.settings, "study")
     assert (again.shaped_by, again.design, again.threshold) == (folds[1].shaped_by, "cross", folds[1].threshold)
