@@ -94,6 +94,12 @@ EVALUATION_ROWS = [
     Bad(
         "evaluate: a score of NaN", scored("a,nan\nb,0.2\nc,0.3\n"), EVALUATE, ("score of 'a' is 'nan', not a number",)
     ),
+    Bad(
+        "evaluate: a table whose end is missing",
+        scored("a,0.1,m\nb,0.2,m\nc,0.", "case_id,score,model"),
+        EVALUATE,
+        ("scores.csv: row 4 has not as many values as the table has columns; run fracture-vae infer again",),
+    ),
     Bad("evaluate: not UTF-8", scored("\udcff,1\n"), EVALUATE, ("scores.csv: damaged",)),
     Bad(
         "evaluate: all normal",

@@ -96,17 +96,23 @@ def read_scores(path: str | Path) -> list[dict[str, str]]:
     """Return the rows of a scores.csv.
 
     Raises:
-        InputError: when it is missing or has other columns.
+        InputError: when it is missing, has other columns, or a row is shorter than they are or longer.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; run fracture-vae infer first")
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, restval="")
+            reader = csv.DictReader(file)
             rows, columns = list(reader), reader.fieldnames or ()
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: damaged ({error}); run fracture-vae infer again, into an empty folder") from error
     missing = {"case_id", "score"} - set(columns)
     if missing:
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; is it a scores.csv of fracture-vae infer?")
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise InputError(
+                f"{path}: row {number} has not as many values as the table has columns; run fracture-vae infer again, into "
+                "an empty folder"
+            )
     return rows
