@@ -112,7 +112,7 @@ def read_scores(path: str | Path) -> list[dict[str, str]]:
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise InputError(
-                f"{path}: row {number} has not as many values as the table has columns; run fracture-vae infer again, into "
-                "an empty folder"
+                f"{path}: row {number} has not as many values as the table has columns; run fracture-vae infer again, "
+                "into an empty folder"
             )
     return rows
