@@ -142,8 +142,8 @@ def _append(path: Path, line: str) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         size = os.fstat(descriptor).st_size
-        ended = not size or os.pread(descriptor, 1, size - 1) == b"\n"
-        os.write(descriptor, f"{'' if ended else chr(10)}{line}\n".encode())
+        end = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+        os.write(descriptor, end + f"{line}\n".encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

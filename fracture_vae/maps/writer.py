@@ -168,7 +168,7 @@ class MapWriter:
         name = case.item["case_id"]
         unit = "normalised intensity"
         shown: dict[str, tuple[Tensor, str, tuple[float, float], type]] = {
-            "error": (error, f"{self.maker.composition.name} score of the {unit}", self.maker.display, np.float32),
+            "error": (error, f"{self.maker.composition.name} score", self.maker.display, np.float32),
             "signed": (case.image - reconstruction, f"x - x^, {unit}", (-DISPLAY_MAX, DISPLAY_MAX), np.float32),
             "recon": (reconstruction, f"reconstruction, {unit}", (0.0, 1.0), np.float32),
             "valid": (case.valid, "1 where the maps mean anything", (0.0, 1.0), np.uint8),

@@ -1,7 +1,8 @@
 """The importance-weighted bound of a trained VAE: the figure that VAEs of any objective can be compared by."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import ignite.distributed as idist
 import torch
@@ -32,6 +33,13 @@ def require_bound(samples: int, images: int) -> None:
 def up_to(likelihood: object) -> str:
     """Return in words what the bound leaves out, with a comma before it; nothing of a Bernoulli likelihood's."""
     return ", but for the Gaussian's constant (½ ln 2π a value)" if likelihood == "gaussian" else ""
+
+
+def bound_in(log: Mapping[str, Any]) -> float | None:
+    """Return the bound on -log p(x), nats a sample, that a run's ``log.json`` holds, or None."""
+    validation = log.get("validation")
+    nll = validation.get("nll") if isinstance(validation, Mapping) else None
+    return float(nll) if isinstance(nll, int | float) else None
 
 
 class FinalBound:

@@ -1,6 +1,5 @@
 """The performance benchmarks' arithmetic, by hand, and that they measure what they say."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from fracture_vae.errors import InputError
 from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer
 from tools.benchmarks.family_speed import epochs_until
 from tools.benchmarks.neighbour import Neighbour
-from tools.benchmarks.performance_tables import TABLES, filled
+from tools.benchmarks.performance_tables import filled
 from tools.benchmarks.precision import LEARNING_RATE, batch_sizes, validation_loss
 from tools.benchmarks.scaling import line
 from tools.benchmarks.startup import FIRST_STEP
@@ -132,14 +131,6 @@ def test_tables_are_written_between_their_marks_and_nowhere_else() -> None:
     assert filled(text, {"startup": {"times": {"plain": timing}}}) == text
     with pytest.raises(InputError, match="no place for the table 'startup'"):
         filled("nothing here", {"startup": {"times": {}}})
-
-
-def test_the_page_shows_what_the_benchmarks_last_wrote() -> None:
-    docs = Path(__file__).resolve().parents[2] / "docs"
-    files = {name: docs / f"results_{name}.json" for name in TABLES}
-    results = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
-    page = (docs / "performance.md").read_text(encoding="utf-8")
-    assert filled(page, results) == page
 
 
 def test_a_batch_four_times_as_large_learns_at_twice_the_rate() -> None:

@@ -1,7 +1,5 @@
 """Models, maps and figures of one task of the detection benchmark, each made once and kept."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,12 +8,12 @@ from typing import Any
 
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.evaluation.evaluate import Evaluation, evaluate
-from fracture_vae.evaluation.resampling import Estimate
-from fracture_vae.files import read_json, write_text
+from fracture_vae.files import read_json
 from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, variant_configs
 from fracture_vae.training.fitting import BASELINES
 from tools.benchmarks.detection_monai import monai_maps
 from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row
+from tools.benchmarks.keeping import Keeper, rounded
 
 MEASURES = ("auroc", "average_precision", "voxel_average_precision", "aupro", "dice@oracle")
 
@@ -58,7 +56,7 @@ class Bench:
 
         def compare() -> dict[str, Any]:
             (compared,) = evaluate(mine, self.cohort.path, against=[others]).comparisons
-            return _kept(compared.differences["all"])
+            return rounded(compared.differences["all"], MEASURES)
 
         return self._kept("compared", other.name, {"maps": [str(mine), str(others)]}, compare)
 
@@ -130,21 +128,12 @@ class Bench:
         return self._kept("models", MONAI, settings, both)
 
     def _place(self, kind: str, name: str, settings: Mapping[str, Any]) -> Path:
-        digest = hashlib.sha256(json.dumps([self.fold, settings], sort_keys=True).encode()).hexdigest()[:10]
-        words = "".join(letter if letter.isalnum() else "_" for letter in name)
-        return self.work / kind / f"{words}-{digest}"
+        return Keeper(self.work).place(kind, name, [self.fold, settings])
 
     def _kept(
         self, kind: str, name: str, settings: Mapping[str, Any], make: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Return what ``make`` returned when it was first asked for with these settings."""
-        path = self._place(kind, name, settings).with_suffix(".json")
-        if not path.is_file():
-            made = make()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(made, indent=1) + "\n")
-        found: dict[str, Any] = read_json(path)
-        return found
+        return Keeper(self.work).kept(kind, name, [self.fold, settings], make)
 
 
 def _shipped() -> dict[str, Any]:
@@ -159,9 +148,5 @@ def _about(found: Evaluation) -> dict[str, Any]:
 
 
 def _figures(found: Evaluation) -> dict[str, Any]:
-    types = {group.name: _kept(group.measures) for group in found.groups if group.by == "type"}
-    return {"all": _kept(found.overall), **({"by_type": types} if types else {})}
-
-
-def _kept(measures: Mapping[str, Estimate]) -> dict[str, list[float]]:
-    return {name: [round(value, 4) for value in measures[name]] for name in MEASURES if name in measures}
+    types = {group.name: rounded(group.measures, MEASURES) for group in found.groups if group.by == "type"}
+    return {"all": rounded(found.overall, MEASURES), **({"by_type": types} if types else {})}

@@ -10,7 +10,7 @@ study's hold-out, which leaves a dated record beside the cohort.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ import click
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.evaluation.evaluate import Evaluation, evaluate
-from fracture_vae.evaluation.resampling import Estimate
 from fracture_vae.files import read_json, write_text
-from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, variant_configs
+from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, training_config, variant_configs
 from fracture_vae.training.run_folder import git_revision, versions
 from tools.benchmarks.detection_spines_page import page
+from tools.benchmarks.keeping import Keeper, rounded
 from tools.benchmarks.spine_data import real_study, synthetic_study
 from tools.benchmarks.timing import machine
 
@@ -73,42 +73,47 @@ MODELS: Mapping[str, Model] = {
 
 
 class Bench:
-    """Models and maps of one study, each made once and kept below ``work``."""
+    """Models and maps of one study, each made once and kept below ``work``, under a hash of what it was made with."""
 
     def __init__(self, study: Cohort, work: Path) -> None:
-        self.study, self.work = study, work
+        self.study, self.keeper = study, Keeper(work)
 
     def model(self, name: str) -> dict[str, Any]:
         """Return ``path`` of the run of all folds, and the processor's ``cpu_seconds`` it took."""
-        model, place = MODELS[name], self.work / "models" / name
-        cohort = str(self.study.path)
+        model, cohort = MODELS[name], str(self.study.path)
+        overlays = variant_configs(BUNDLE, model.variant) if model.variant else ()
+        epochs = model.settings.get("max_epochs")
+        fixed = {"patience": epochs, "val_interval": epochs, "keep_best": 1, "device": "cpu", "compile": False}
+        given = {} if model.baseline else {**model.settings, **fixed}
+        configs = [] if model.baseline else [read_json(file) for file in (training_config(BUNDLE), *overlays)]
+        settings = {"baseline": model.baseline, "cohort": cohort, "given": given, "configs": configs}
+        place = self.keeper.place("models", name, settings)
 
         def make() -> dict[str, Any]:
             began = time.process_time()
             if model.baseline is not None:
-                fit_baselines(model.baseline, self.study.path, "all", place, {})
+                run = fit_baselines(model.baseline, self.study.path, "all", place, {})
             else:
-                epochs = model.settings["max_epochs"]
-                fixed = {"patience": epochs, "val_interval": epochs, "keep_best": 1, "device": "cpu", "compile": False}
-                given = {**model.settings, **fixed, "cohort": cohort, "project_dir": str(place), "progress": False}
-                train_bundle(BUNDLE, "all", variant_configs(BUNDLE, model.variant) if model.variant else (), given)
-            (run,) = {folder.parent.resolve() for folder in place.glob("*/*/fold_1")}
+                train_bundle(
+                    BUNDLE, "all", overlays, {**given, "cohort": cohort, "project_dir": str(place), "progress": False}
+                )
+                run = (place / "vq3d" / "latest").resolve()  # of a training that was stopped, another lies beside it
             return {"path": str(run), "cpu_seconds": round(time.process_time() - began)}
 
-        return _kept(self.work / "models" / f"{name}.json", make)
+        return self.keeper.kept("models", name, settings, make)
 
     def maps(self, name: str, cohort: Cohort, split: str) -> Path:
         """Return the folder of the model's maps of ``cohort``."""
-        folder = self.work / "maps" / f"{cohort.path.parent.name}-{split}" / name
-        run = Path(self.model(name)["path"])
+        run = self.model(name)["path"]
+        settings = {"model": run, "cohort": str(cohort.path), "split": split}
+        folder = self.keeper.place("maps", name, settings)
 
         def make() -> dict[str, Any]:
-            infer_cases(
-                run, folder, {"cohort": str(cohort.path), "split": split, "device": "cpu", "maps": ["error", "valid"]}
-            )
+            where = {"cohort": str(cohort.path), "split": split, "device": "cpu", "maps": ["error", "valid"]}
+            infer_cases(Path(run), folder, where)
             return {"path": str(folder)}
 
-        return Path(_kept(folder.with_suffix(".json"), make)["path"])
+        return Path(self.keeper.kept("maps", name, settings, make)["path"])
 
 
 def table(bench: Bench, names: Sequence[str], cohort: Cohort, split: str) -> dict[str, Any]:
@@ -124,28 +129,16 @@ def table(bench: Bench, names: Sequence[str], cohort: Cohort, split: str) -> dic
     }
     if DEFAULT in names:
         for name, comparison in zip(others, found[DEFAULT].comparisons, strict=True):
-            rows[name]["default_minus_it"] = {group: _shown(values) for group, values in comparison.differences.items()}
+            rows[name]["default_minus_it"] = {
+                group: rounded(values, MEASURES) for group, values in comparison.differences.items()
+            }
     first = found[names[0]].groups[0]
     return {"normal": first.normal, "abnormal": first.abnormal, "patients": first.patients, "rows": rows}
 
 
 def _groups(found: Evaluation) -> dict[str, Any]:
     kept = [group for group in found.groups if group.by in ("all", "grade", "type")]
-    return {group.title: {"abnormal": group.abnormal, **_shown(group.measures)} for group in kept}
-
-
-def _shown(measures: Mapping[str, Estimate]) -> dict[str, list[float]]:
-    return {name: [round(value, 4) for value in measures[name]] for name in MEASURES if name in measures}
-
-
-def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what ``make`` returned when it was first asked for."""
-    if not path.is_file():
-        made = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(made, indent=1) + "\n")
-    found: dict[str, Any] = read_json(path)
-    return found
+    return {group.title: {"abnormal": group.abnormal, **rounded(group.measures, MEASURES)} for group in kept}
 
 
 @click.command(help=__doc__)
@@ -159,7 +152,7 @@ def main(
     only: tuple[str, ...], data: Path | None, holdout: bool, seed: int, work: Path | None, out: Path | None
 ) -> None:
     place = (work or cache_folder() / "detection_spines").resolve()
-    study = synthetic_study(place / "study", seed)
+    study = synthetic_study(place / f"study-{seed}", seed)
     bench, names = Bench(study, place), list(only or MODELS)
     figures: dict[str, Any] = {"machine": machine(), "versions": versions(), "git_revision": git_revision()}
     figures |= {"seed": seed, "epochs": EPOCHS, "about": {name: MODELS[name].about for name in names}}

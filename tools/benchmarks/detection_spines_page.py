@@ -7,6 +7,8 @@ GROUPS = ("all", "grade 1", "grade 2", "grade 3")
 GOALS: Mapping[str, float] = {"grade 1": 0.70, "grade 2": 0.85, "grade 3": 0.85}
 """Case AUROC within levels that was aimed for."""
 DEFAULT = "vertebrae"
+FEW = 5
+"""Patients below which an interval says too little, as `fracture-vae evaluate` marks it."""
 PARTS = {
     "study": "The synthetic reference study, out of fold",
     "holdout": "The same study's hold-out, scored by all five models together",
@@ -39,7 +41,11 @@ def page(figures: Mapping[str, Any]) -> str:
 
 def _part(found: Mapping[str, Any], aimed: bool) -> list[str]:
     rows = found["rows"]
-    lines = [f"{found['normal']} whole and {found['abnormal']} broken vertebrae of {found['patients']} patients.", ""]
+    few = " Over so few patients intervals are too narrow: they hold what was seen." if found["patients"] < FEW else ""
+    lines = [
+        f"{found['normal']} whole and {found['abnormal']} broken vertebrae of {found['patients']} patients.{few}",
+        "",
+    ]
     groups = [group for group in GROUPS if group in next(iter(rows.values()))["groups"]]
     lines += _table("AUROC", "auroc", rows, groups)
     lines += _table("AUROC within levels", "within_level_auroc", rows, groups)

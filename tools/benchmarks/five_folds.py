@@ -4,10 +4,10 @@
     python -m tools.benchmarks.five_folds study/cohort.csv --batch-size 16 --out FILE
     python -m tools.benchmarks.five_folds study/cohort.csv --batch-size 16 --all-normal --out FILE
 
-One process trains the folds one after the other by the bundle's own config: volumes are read, the step is compiled,
-every epoch validates, logs, draws and saves. ``--all-normal`` trains on broken vertebrae and the hold-out too: the
-arithmetic of a study that size, not a model to use. A batch above the bundle's own has its learning rate times the
-square root of what it is larger by. A fold's loss is the mean of its last validations.
+One process trains the folds one after the other by the bundle's variant *reconstruction*: volumes are read, the step
+is compiled, every epoch validates, logs, draws and saves. ``--all-normal`` trains on broken vertebrae and the hold-out
+too: the arithmetic of a study that size, not a model to use. A batch above the bundle's own has its learning rate times
+the square root of what it is larger by. A fold's loss is the mean of its last validations.
 """
 
 import csv
@@ -23,15 +23,14 @@ import click
 import torch
 from ignite.engine import Engine, Events
 
-from fracture_vae.files import write_csv, write_text
+from fracture_vae.files import read_json, write_csv, write_text
 from fracture_vae.training import best_device
 from tools.benchmarks.precision import SMALL_BATCH, validation_loss
-from tools.benchmarks.study import Bundle
+from tools.benchmarks.study import CONFIGS, RECONSTRUCTION, Bundle
 from tools.benchmarks.timing import machine
+from tools.benchmarks.training import EPOCHS, FOLDS
 
-FOLDS = 5
 EVERY_VOLUME, NORMALS = "every volume of the study", "its normals, as the bundle trains"
-LEARNING_RATE, FINAL = 1e-4, 1e-6
 
 
 class Epochs(NamedTuple):
@@ -102,7 +101,7 @@ def train_fold(cohort: Path, project: Path, fold: int, epochs: int, settings: di
 @click.argument("cohort", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file that gets the figures, after each fold.")
 @click.option("--folds", default=FOLDS, show_default=True, help="Train the first so many.")
-@click.option("--epochs", default=200, show_default=True)
+@click.option("--epochs", default=EPOCHS, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=SMALL_BATCH, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--all-normal", is_flag=True, help="Train on every volume of the study.")
@@ -111,10 +110,12 @@ def main(
     cohort: Path, out: Path | None, folds: int, epochs: int, batch_size: int, seed: int, all_normal: bool, device: str
 ) -> None:
     larger = math.sqrt(max(batch_size / SMALL_BATCH, 1))
+    shipped = {
+        name: value for file in ("train.json", RECONSTRUCTION) for name, value in read_json(CONFIGS / file).items()
+    }
     settings = {
         "batch_size": batch_size,
-        "learning_rate": LEARNING_RATE * larger,
-        "final_learning_rate": FINAL * larger,
+        **{name: shipped[name] * larger for name in ("learning_rate", "final_learning_rate")},
         "seed": seed,
         "device": device,
     }

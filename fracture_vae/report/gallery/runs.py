@@ -16,6 +16,7 @@ from fracture_vae.files import read_json
 from fracture_vae.markup import count
 from fracture_vae.report.recorded import settings
 from fracture_vae.training.about import is_plain
+from fracture_vae.training.final_bound import bound_in
 from fracture_vae.training.run_folder import META_FILE, followed
 
 METRICS_FILE, LOG_FILE = "metrics.csv", "log.json"
@@ -68,9 +69,7 @@ class Run:
     @property
     def bound(self) -> float | None:
         """A VAE's bound on -log p(x), nats a sample, or None."""
-        validation = self.log.get("validation")
-        nll = validation.get("nll") if isinstance(validation, dict) else None
-        return float(nll) if isinstance(nll, int | float) else None
+        return bound_in(self.log)
 
     def last(self, column: str) -> float | None:
         """Return the last value of a column, or None."""

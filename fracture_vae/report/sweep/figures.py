@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json
 from fracture_vae.training.curves import summary
+from fracture_vae.training.final_bound import bound_in
 
 FIGURES = ("recon", "kl", "total", "elbo", "nll", "active_units", "seconds")
 
@@ -47,11 +48,9 @@ def read_row(values: Mapping[str, Any], run: Path, metric: str | None = None) ->
         if name is not None and column is not None and (found := course(rows, column)):
             figures[name] = found[-1][1]
     recorded = read_json(run / "log.json") if (run / "log.json").is_file() else {}  # a bundle may write none
-    validation, seconds = recorded.get("validation"), recorded.get("seconds")
-    nll = validation.get("nll") if isinstance(validation, dict) else None
-    if isinstance(nll, int | float):
-        figures["nll"] = float(nll)
-    summed = math.fsum(float(row["seconds"]) for row in rows)
+    if (nll := bound_in(recorded)) is not None:
+        figures["nll"] = nll
+    seconds, summed = recorded.get("seconds"), math.fsum(float(row["seconds"]) for row in rows)
     figures["seconds"] = float(seconds) if isinstance(seconds, int | float) else summed
     return Row(values, figures, run.name)
 
