@@ -181,7 +181,9 @@ ROWS: tuple[Row, ...] = (
     Row("head_alone", _HEAD_MAP, ensemble=True, tasks=_MRI),
     Row("head_alone", {**_HEAD_MAP, **_FLIPS}, ensemble=True, tasks=_MASKS),
     Row("default"),
+    Row("default", ensemble=True, tasks=_MRI),
     Row("default", _FLIPS, tasks=_MASKS),
+    Row("default", _FLIPS, ensemble=True, tasks=_MASKS),
 )
 BASELINES: Mapping[str, str] = {
     "volume": "how much tissue a case has",
