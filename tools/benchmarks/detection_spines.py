@@ -53,6 +53,17 @@ class Model:
 DEFAULT = "vertebrae"
 MODELS: Mapping[str, Model] = {
     DEFAULT: Model("a head that marks bodies made to collapse", variant="vertebrae", settings={"max_epochs": EPOCHS}),
+    "default": Model("the bundle as it ships, which knows nothing of spines", settings={"max_epochs": EPOCHS}),
+    "denoising": Model(
+        "coarse noise removed by a U-Net, L2",
+        variant="unet_denoising",
+        settings={
+            "max_epochs": EPOCHS,
+            "dropout": 0.0,
+            "optimizer": "AdamW",
+            "learning_rate": 3e-3,
+        },
+    ),
     "vq-vae": Model(
         "reconstruction through 256 codes, L1",
         variant="reconstruction",
