@@ -48,7 +48,7 @@ bench: install
 	$(BIN)/python -m tools.benchmarks.performance_tables
 
 detection: install
-	$(BIN)/python -m tools.benchmarks.detection --data $(DATA) --out docs/results_detection.json
+	$(BIN)/python -m tools.benchmarks.detection --data $(DATA) --docs docs
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

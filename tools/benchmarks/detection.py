@@ -1,6 +1,6 @@
 """Measure what detects: objectives and scores against baselines, on real data, from healthy scans alone.
 
-    python -m tools.benchmarks.detection --data DATA --out docs/results_detection.json
+    python -m tools.benchmarks.detection --data DATA --docs docs
 
 DATA holds hippocampus/images/*.nii.gz (Medical Segmentation Decathlon, Task04) and
 vessel/vesselmnist3d_train_val.npz (MedMNIST v2). Networks are trained, run and evaluated by the package's own jobs; the
@@ -20,7 +20,7 @@ from fracture_vae.files import read_json, write_text
 from fracture_vae.training.run_folder import git_revision, versions
 from tools.benchmarks.detection_bench import Bench
 from tools.benchmarks.detection_data import SELECTION_FOLD, SELECTION_SEED, TEST_FOLD, TEST_SEED, detection_cohort
-from tools.benchmarks.detection_page import page
+from tools.benchmarks.detection_pages import DETECTION, write_pages
 from tools.benchmarks.detection_rows import DEFAULT, TASKS, rows_of
 from tools.benchmarks.timing import machine
 
@@ -53,7 +53,9 @@ def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
 @click.option("--seeds", default=3, show_default=True, help="Trainings of default and head alone, one of others.")
 @click.option("--select", is_flag=True, help="Another fold and other anomalies: where compositions are chosen.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keeps cohorts, models and maps. [default: cache folder]")
-@click.option("--out", type=click.Path(path_type=Path), help="JSON to add rows to; a page beside it.")
+@click.option(
+    "--docs", type=click.Path(exists=True, path_type=Path), help=f"Folder: {DETECTION} gets rows, a page is written."
+)
 def main(
     data: Path,
     tasks: tuple[str, ...],
@@ -61,7 +63,7 @@ def main(
     seeds: int,
     select: bool,
     work: Path | None,
-    out: Path | None,
+    docs: Path | None,
 ) -> None:
     record = {"machine": machine(), "versions": versions(), "git_revision": git_revision()}
     fold, anomalies = (SELECTION_FOLD, SELECTION_SEED) if select else (TEST_FOLD, TEST_SEED)
@@ -70,15 +72,15 @@ def main(
         cohort = detection_cohort(task, data, place, anomalies)
         bench = Bench(task, cohort, fold, seeds, place / f"{task}-fold{fold}")
         rows = measured(bench, only)
-        if out is None:
+        if docs is None:
             continue
         about = {"fold": fold, "epochs": TASKS[task]["max_epochs"], "training": len(cohort.training(fold))}
-        there = read_json(out) if out.is_file() else {}
+        there = read_json(docs / DETECTION) if (docs / DETECTION).is_file() else {}
         together = {result["row"]: result for result in [*there.get(task, {}).get("rows", []), *rows]}
         listed = [together[row.name] for row in rows_of(task) if row.name in together]
         figures = {**there, task: {**record, **about, **rows[0]["by_seed"][0]["cases"], "rows": listed}}
-        write_text(out, json.dumps(figures, indent=1) + "\n")
-        write_text(out.with_name("results.md"), page(figures))
+        write_text(docs / DETECTION, json.dumps(figures, indent=1) + "\n")
+        write_pages(docs)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from tools.benchmarks.detection_rows import BASELINES, DEFAULT, MONAI, TRAININGS, rows_of
+from tools.benchmarks.detection_rows import BASELINES, DEFAULT, MONAI, TRAININGS, baseline_rows
 
 
 class Goal(NamedTuple):
@@ -25,8 +25,8 @@ GOALS: Mapping[str, Sequence[Goal]] = {
 }
 
 
-def page(figures: Mapping[str, Any]) -> str:
-    """Return the page of all tasks in the JSON that ``tools.benchmarks.detection`` wrote."""
+def page(figures: Mapping[str, Any], overview: Sequence[str] = ()) -> str:
+    """Return the page of all tasks in the JSON that ``tools.benchmarks.detection`` wrote, below an overview."""
     lines = [
         "# What detects",
         "",
@@ -36,6 +36,9 @@ def page(figures: Mapping[str, Any]) -> str:
         "*default minus it* is paired on the same patients. Case scores are the mean of the largest 0.5 % of a map,",
         "fixed before anything was measured, but for the volume baseline. Seconds are of one core, of all trainings",
         "that a row needs; the machine was shared. Compositions were chosen on another fold and other anomalies.",
+        "",
+        *overview,
+        "[Spines in full](results_spines.md), [digits in full](vae_family.md#one-digit-as-the-normal-class).",
         "",
     ]
     for task, found in figures.items():
@@ -99,7 +102,7 @@ def _goals(task: str, found: Mapping[str, Any]) -> list[str]:
             f"- Goal: {MEASURES[goal.measure]} of at least {goal.least:.2f}: **{reached}** by the default, "
             f"{mean(values):.3f} on average over {len(values)} seed(s)."
         )
-    wanted = [row.name for row in rows_of(task) if row.model in (*BASELINES, MONAI, "denoising")]
+    wanted = [row.name for row in baseline_rows(task)]
     for name in _shown(found):
         leads = {row: rows[row]["default_minus_it"][name] for row in wanted if "default_minus_it" in rows.get(row, {})}
         open_ = [row for row, (_, low, _) in leads.items() if low <= 0]

@@ -196,6 +196,11 @@ SEEDED = ("default", "head_alone")
 """The models that are trained with several seeds; the others with one."""
 
 
+def baseline_rows(task: str) -> tuple[Row, ...]:
+    """Return the rows of ``task`` that the default is to beat."""
+    return tuple(row for row in rows_of(task) if row.model in (*BASELINES, MONAI, "denoising"))
+
+
 def rows_of(task: str) -> tuple[Row, ...]:
     """Return the rows measured on ``task``."""
     return tuple(row for row in ROWS if task in row.tasks)

@@ -1,6 +1,6 @@
 """Measure what detects broken vertebrae, from whole ones alone: on the synthetic reference study, and on real scans.
 
-    python -m tools.benchmarks.detection_spines --out docs/results_detection_spines.json
+    python -m tools.benchmarks.detection_spines --docs docs
 
 Every model is trained or fitted fold by fold and scores patients it has not seen; its last epoch is measured. What is
 made is kept in the work folder, and a run that stopped goes on. ``--data`` adds real vertebrae, whole and broken by
@@ -23,7 +23,8 @@ from fracture_vae.evaluation.evaluate import Evaluation, evaluate
 from fracture_vae.files import read_json, write_text
 from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, training_config, variant_configs
 from fracture_vae.training.run_folder import git_revision, versions
-from tools.benchmarks.detection_spines_page import page
+from tools.benchmarks.detection_pages import SPINES, write_pages
+from tools.benchmarks.detection_spines_page import LEADERS, SHIPPED, SPINE, page
 from tools.benchmarks.keeping import Keeper, rounded
 from tools.benchmarks.spine_data import real_study, synthetic_study
 from tools.benchmarks.timing import machine
@@ -50,10 +51,9 @@ class Model:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-DEFAULT = "vertebrae"
 MODELS: Mapping[str, Model] = {
-    DEFAULT: Model("a head that marks bodies made to collapse", variant="vertebrae", settings={"max_epochs": EPOCHS}),
-    "default": Model("the bundle as it ships, which knows nothing of spines", settings={"max_epochs": EPOCHS}),
+    SPINE: Model("a head that marks bodies made to collapse", variant="vertebrae", settings={"max_epochs": EPOCHS}),
+    SHIPPED: Model("the bundle as it ships, which knows nothing of spines", settings={"max_epochs": EPOCHS}),
     "denoising": Model(
         "coarse noise removed by a U-Net, L2",
         variant="unet_denoising",
@@ -128,22 +128,18 @@ class Bench:
 
 
 def table(bench: Bench, names: Sequence[str], cohort: Cohort, split: str) -> dict[str, Any]:
-    """Return the figures of each model on ``cohort``, and what the default has more than each."""
-    others = [name for name in names if name != DEFAULT]
-    against = [bench.maps(name, cohort, split) for name in others]
-    found = {
-        name: evaluate(bench.maps(name, cohort, split), cohort.path, against=against if name == DEFAULT else ())
-        for name in names
-    }
-    rows = {
-        name: {"cpu_seconds": bench.model(name)["cpu_seconds"], "groups": _groups(one)} for name, one in found.items()
-    }
-    if DEFAULT in names:
-        for name, comparison in zip(others, found[DEFAULT].comparisons, strict=True):
-            rows[name]["default_minus_it"] = {
-                group: rounded(values, MEASURES) for group, values in comparison.differences.items()
-            }
-    first = found[names[0]].groups[0]
+    """Return the figures of each model on ``cohort``, and what `LEADERS` have more than the others."""
+    maps = {name: bench.maps(name, cohort, split) for name in names}
+    rows = {}
+    for name in names:
+        others = [other for other in names if other != name] if name in LEADERS else []
+        found = evaluate(maps[name], cohort.path, against=[maps[other] for other in others])
+        leads = {
+            other: {group: rounded(values, MEASURES) for group, values in comparison.differences.items()}
+            for other, comparison in zip(others, found.comparisons, strict=True)
+        }
+        rows[name] = {"cpu_seconds": bench.model(name)["cpu_seconds"], "groups": _groups(found), "leads": leads}
+    first = found.groups[0]
     return {"normal": first.normal, "abnormal": first.abnormal, "patients": first.patients, "rows": rows}
 
 
@@ -158,9 +154,9 @@ def _groups(found: Evaluation) -> dict[str, Any]:
 @click.option("--holdout", is_flag=True, help="Look at the hold-out, too.")
 @click.option("--seed", default=0, show_default=True, help="Of the study.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keeps study, models and maps. [default: cache folder]")
-@click.option("--out", type=click.Path(path_type=Path), help="JSON to write; a page, results_spines.md, beside it.")
+@click.option("--docs", type=click.Path(exists=True, path_type=Path), help="Folder that gets the figures and pages.")
 def main(
-    only: tuple[str, ...], data: Path | None, holdout: bool, seed: int, work: Path | None, out: Path | None
+    only: tuple[str, ...], data: Path | None, holdout: bool, seed: int, work: Path | None, docs: Path | None
 ) -> None:
     place = (work or cache_folder() / "detection_spines").resolve()
     study = synthetic_study(place / f"study-{seed}", seed)
@@ -172,11 +168,10 @@ def main(
         figures["holdout"] = table(bench, names, study, "test")
     if data is not None:
         figures["real"] = table(bench, names, real_study(data, place / "real"), "all")
-    text = page(figures)
-    click.echo(text)
-    if out is not None:
-        write_text(out, json.dumps(figures, indent=1) + "\n")
-        write_text(out.with_name("results_spines.md"), text)
+    click.echo(page(figures))
+    if docs is not None:
+        write_text(docs / SPINES, json.dumps(figures, indent=1) + "\n")
+        write_pages(docs)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from typing import Any
 GROUPS = ("all", "grade 1", "grade 2", "grade 3")
 GOALS: Mapping[str, float] = {"grade 1": 0.70, "grade 2": 0.85, "grade 3": 0.85}
 """Case AUROC within levels that was aimed for."""
-DEFAULT = "vertebrae"
+SPINE, SHIPPED = "vertebrae", "default"
+LEADERS = (SPINE, SHIPPED)
+"""The bundle's variant for spines, and the bundle as it ships: what the others are compared with."""
 FEW = 5
 """Patients below which an interval says too little, as `fracture-vae evaluate` marks it."""
 PARTS = {
@@ -25,7 +27,7 @@ def page(figures: Mapping[str, Any]) -> str:
         "alone, 64³ voxels of 2 mm, and scores patients it has not seen. Case scores are the mean of the largest 0.5 %",
         "of a map within 5 mm of the vertebra. *Within levels* compares vertebrae of the same level only, so that to",
         "know the level earns nothing: the level alone has 0.5 there. Brackets hold 95 % intervals over patients;",
-        "*vertebrae minus it* is paired on the same patients.",
+        "*minus* is paired on the same patients.",
         f"{figures['machine']['cpu']}, one core, shared; one study (seed {figures['seed']}), one training a fold.",
         "",
         "How *vertebrae* is trained was chosen on this study's own folds, so the figures out of fold are no clean test",
@@ -49,16 +51,14 @@ def _part(found: Mapping[str, Any], aimed: bool) -> list[str]:
     groups = [group for group in GROUPS if group in next(iter(rows.values()))["groups"]]
     lines += _table("AUROC", "auroc", rows, groups)
     lines += _table("AUROC within levels", "within_level_auroc", rows, groups)
-    compared = {name: row for name, row in rows.items() if "default_minus_it" in row}
-    if compared:
-        head = ["within levels, vertebrae minus it", *groups]
+    for leader in (name for name in LEADERS if rows.get(name, {}).get("leads")):
         body = [
-            [name, *(_estimate(row["default_minus_it"].get(group, {}).get("within_level_auroc")) for group in groups)]
-            for name, row in compared.items()
+            [name, *(_estimate(lead.get(group, {}).get("within_level_auroc")) for group in groups)]
+            for name, lead in rows[leader]["leads"].items()
         ]
-        lines += [*_rows(head, body), ""]
-    if aimed and DEFAULT in rows:
-        lines += [_goals(rows[DEFAULT]["groups"]), ""]
+        lines += [*_rows([f"within levels, {leader} minus", *groups], body), ""]
+    if aimed:
+        lines += [f"{name}: {_goals(rows[name]['groups'])}\n" for name in LEADERS if name in rows]
     lines.append(
         "Seconds of training or fitting, all folds: "
         + ", ".join(f"{name} {row['cpu_seconds']}" for name, row in rows.items())
@@ -92,4 +92,4 @@ def _goals(groups: Mapping[str, Any]) -> str:
             told.append(
                 f"{group} at least {least:.2f}, {'reached' if value[0] >= least else 'missed'} ({value[0]:.3f})"
             )
-    return f"Aimed for within levels: {'; '.join(told)}."
+    return f"aimed for within levels, {'; '.join(told)}."

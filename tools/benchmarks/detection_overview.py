@@ -1,0 +1,128 @@
+"""What each task of detection asked for and what it got, in one table: the head of docs/results.md."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from tools.benchmarks.detection_page import GOALS, MEASURES, TITLES
+from tools.benchmarks.detection_rows import DEFAULT, baseline_rows
+from tools.benchmarks.detection_spines_page import GOALS as SPINE_GOALS
+from tools.benchmarks.detection_spines_page import LEADERS
+
+DIGITS_GOAL = 0.97
+WITHIN = "within_level_auroc"
+SPINES = {
+    "study": "Synthetic spines, out of fold",
+    "holdout": "Synthetic spines, the hold-out",
+    "real": "Real vertebrae, simulated fractures",
+}
+DIGIT_SCORES = {"mnist_ae": "both", "mnist_vae": "both", "mnist_vq": "code"}
+"""The score of each bundle that its choice of settings was made with."""
+
+Figures = Mapping[str, Any]
+
+
+class Beside(NamedTuple):
+    """The best baseline: its name, its value, and (value, low end, high end) of the paired lead over it."""
+
+    name: str
+    value: float
+    lead: Sequence[float]
+
+
+class Line(NamedTuple):
+    """What a model has of a measure, and what was aimed for, if anything."""
+
+    task: str
+    measure: str
+    goal: float | None
+    model: str
+    reached: float
+    shown: str
+    trainings: str
+    beside: Beside | None = None
+
+
+def overview(volumes: Figures, spines: Figures, digits: Figures) -> list[str]:
+    """Return the lines of the table of the three benchmarks' figures, each empty where it was not run."""
+    head = ["task", "measure", "goal", "model", "measured", "trainings: mean ± sd", "best baseline", "lead over it"]
+    lines = [line for found in (_volumes(volumes), _spines(spines), _digits(digits)) for line in found]
+    return [
+        "Of the baselines measured beside a model the best by the measure is named, with the paired lead over it:",
+        "beyond doubt where its interval is above zero.",
+        "",
+        *("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *map(_cells, lines))),
+        "",
+    ]
+
+
+def _cells(line: Line) -> list[str]:
+    goal = "" if line.goal is None else f"{line.goal:.2f} {_verdict(line.reached, line.goal)}"
+    beside = ["", ""]
+    if line.beside is not None:
+        beside = [f"{line.beside.name} {line.beside.value:.3f}", _estimate(line.beside.lead, "+")]
+    return [line.task, line.measure, goal, line.model, line.shown, line.trainings, *beside]
+
+
+def _verdict(reached: float, goal: float) -> str:
+    return "reached" if reached >= goal else f"**missed by {goal - reached:.3f}**"
+
+
+def _volumes(figures: Figures) -> Iterator[Line]:
+    for task, found in figures.items():
+        rows = {row["row"]: row for row in found["rows"]}
+        if DEFAULT[task].name not in rows:
+            continue
+        default = rows[DEFAULT[task].name]
+        for measure, least in GOALS[task]:
+            values = {name: row["by_seed"][0]["all"][measure][0] for name, row in rows.items()}
+            known = {row.name for row in baseline_rows(task)} & set(rows)
+            beside = None
+            if known:
+                best = max(known, key=values.__getitem__)
+                beside = Beside(best, values[best], rows[best]["default_minus_it"][measure])
+            mine = [one["all"][measure][0] for one in default["by_seed"]]
+            shown = _estimate(default["by_seed"][0]["all"][measure])
+            yield Line(
+                TITLES[task], MEASURES[measure], least, default["row"], mean(mine), shown, _trainings(mine), beside
+            )
+
+
+def _spines(figures: Figures) -> Iterator[Line]:
+    for part, title in SPINES.items():
+        rows = figures.get(part, {}).get("rows", {})
+        others = [name for name in rows if name not in LEADERS]
+        for leader in (name for name in LEADERS if name in rows):
+            for group, least in SPINE_GOALS.items():
+                values = {name: row["groups"][group][WITHIN] for name, row in rows.items()}
+                beside = None
+                if others:
+                    best = max(others, key=lambda name: values[name][0])
+                    beside = Beside(best, values[best][0], rows[leader]["leads"][best][group][WITHIN])
+                yield Line(
+                    title, f"AUROC within levels, {group}", None if part == "real" else least, leader,
+                    values[leader][0], _estimate(values[leader]), "one a fold", beside,
+                )  # fmt: skip
+
+
+def _digits(figures: Figures) -> Iterator[Line]:
+    rows = figures.get("rows", [])
+    for bundle, score in DIGIT_SCORES.items():
+        own = [row for row in rows if row["bundle"] == bundle]
+        seeds = sorted({row["seed"] for row in own})
+        values = [mean(row[f"auroc_{score}"] for row in own if row["seed"] == seed) for seed in seeds]
+        if values:
+            model, value = " ".join(filter(None, (bundle, own[0]["variant"]))), mean(values)
+            yield Line(
+                "One digit of MNIST as the normal class", "AUROC, mean of the ten", DIGITS_GOAL, f"{model}, {score}",
+                value, f"{value:.3f}", _trainings(values),
+            )  # fmt: skip
+
+
+def _trainings(values: Sequence[float]) -> str:
+    return f"{len(values)}: {mean(values):.3f} ± {stdev(values):.3f}" if len(values) > 1 else f"{len(values)}"
+
+
+def _estimate(values: Sequence[float], sign: str = "") -> str:
+    value, low, high = (f"{number:{sign}.3f}" for number in values)
+    return f"{value} [{low}, {high}]"
