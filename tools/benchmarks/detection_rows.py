@@ -17,6 +17,7 @@ class Training:
         settings: ids of the config for all tasks.
         by_task: further ids for one task.
         common: ids that networks share; these are its own beside a task's, and stand over what the bundle ships.
+        over: the training whose network it builds on and leaves as it is.
     """
 
     about: str
@@ -24,6 +25,7 @@ class Training:
     settings: Settings = field(default_factory=dict)
     by_task: Mapping[str, Settings] = field(default_factory=dict)
     common: Settings = field(default_factory=lambda: COMMON)
+    over: str | None = None
 
 
 # No flip: every hippocampus crop shows the same side. No noise: it would be part of what is to be reconstructed.
@@ -96,6 +98,12 @@ TRAININGS: Mapping[str, Training] = {
         common=MACHINE,
     ),
     "plain": Training("reconstruction through 256 codes", "reconstruction"),
+    "prior": Training(
+        "which of *plain*'s codes are likely, given the others: a masked transformer",
+        "prior",
+        common=MACHINE,
+        over="plain",
+    ),
     "denoising": Training("coarse noise removed by a U-Net (Kascenas et al. 2022)", "unet_denoising"),
     "self_supervised": Training("corruptions undone through 256 codes", "self_supervised", by_task=_CORRUPTED),
     "restoring_unet": Training("corruptions undone by a U-Net", "unet_denoising", by_task=_CORRUPTED),
@@ -168,6 +176,8 @@ ROWS: tuple[Row, ...] = (
     Row("plain", _SMOOTH),
     Row("plain", {"score": "ssim"}),
     Row("plain", {"score": "code_distance"}),
+    Row("prior", {"score": "code_likelihood"}),
+    Row("prior", {"score": "restoration", **_SMOOTH}),
     Row("self_supervised"),
     Row("self_supervised", _SMOOTH),
     Row("restoring_unet"),
