@@ -42,7 +42,7 @@ TASKS: Mapping[str, Settings] = {
         "intensity": "none",
         "size": [32, 32, 32],
         "channels": [32, 64],
-        "max_epochs": 10,
+        "max_epochs": 30,
         "batch_size": 16,
         "augmentation#rotate_degrees": 180,
         "augmentation#noise_prob": 0,
