@@ -15,7 +15,7 @@ from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer
 from tools.benchmarks.family_speed import epochs_until
 from tools.benchmarks.neighbour import Neighbour
 from tools.benchmarks.performance_tables import filled
-from tools.benchmarks.precision import LEARNING_RATE, batch_sizes, validation_loss
+from tools.benchmarks.precision import batch_sizes, validation_loss
 from tools.benchmarks.scaling import line
 from tools.benchmarks.startup import FIRST_STEP
 from tools.benchmarks.study import Bundle, volume, write_study
@@ -133,7 +133,9 @@ def test_tables_are_written_between_their_marks_and_nowhere_else() -> None:
         filled("nothing here", {"startup": {"times": {}}})
 
 
-def test_a_batch_four_times_as_large_learns_at_twice_the_rate() -> None:
+def test_a_batch_four_times_as_large_learns_at_four_times_the_rate() -> None:
     small, large = batch_sizes(16).values()
     assert (small["batch_size"], large["batch_size"]) == (4, 16)
-    assert large["learning_rate"] == 2 * LEARNING_RATE
+    assert (small["learning_rate"], large["learning_rate"]) == (1e-4, 4e-4)
+    assert large["final_learning_rate"] == 4 * small["final_learning_rate"]
+    assert batch_sizes(2)["batch 2"]["learning_rate"] == 1e-4, "no less for a smaller one"

@@ -7,12 +7,11 @@
 One process trains the folds one after the other by the bundle's variant *reconstruction*: volumes are read, the step
 is compiled, every epoch validates, logs, draws and saves. ``--all-normal`` trains on broken vertebrae and the hold-out
 too: the arithmetic of a study that size, not a model to use. A batch above the bundle's own has its learning rate times
-the square root of what it is larger by. A fold's loss is the mean of its last validations.
+what it is larger by. A fold's loss is the mean of its last validations.
 """
 
 import csv
 import json
-import math
 import statistics
 import tempfile
 import time
@@ -23,10 +22,10 @@ import click
 import torch
 from ignite.engine import Engine, Events
 
-from fracture_vae.files import read_json, write_csv, write_text
+from fracture_vae.files import write_csv, write_text
 from fracture_vae.training import best_device
-from tools.benchmarks.precision import SMALL_BATCH, validation_loss
-from tools.benchmarks.study import CONFIGS, RECONSTRUCTION, Bundle
+from tools.benchmarks.precision import SMALL_BATCH, larger_rates, validation_loss
+from tools.benchmarks.study import Bundle
 from tools.benchmarks.timing import machine
 from tools.benchmarks.training import EPOCHS, FOLDS
 
@@ -109,13 +108,9 @@ def train_fold(cohort: Path, project: Path, fold: int, epochs: int, settings: di
 def main(
     cohort: Path, out: Path | None, folds: int, epochs: int, batch_size: int, seed: int, all_normal: bool, device: str
 ) -> None:
-    larger = math.sqrt(max(batch_size / SMALL_BATCH, 1))
-    shipped = {
-        name: value for file in ("train.json", RECONSTRUCTION) for name, value in read_json(CONFIGS / file).items()
-    }
     settings = {
         "batch_size": batch_size,
-        **{name: shipped[name] * larger for name in ("learning_rate", "final_learning_rate")},
+        **larger_rates(batch_size),
         "seed": seed,
         "device": device,
     }
