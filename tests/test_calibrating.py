@@ -14,12 +14,13 @@ import pytest
 import torch
 
 from fracture_vae.calibrating import calibrate_run
+from fracture_vae.cohort.looks import read_looks
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases
 from fracture_vae.maps.calibration.apply import read_calibrations
 from fracture_vae.maps.calibration.conformal import Reference, threshold
 from fracture_vae.maps.calibration.stored import KEY
-from fracture_vae.maps.model import find_models
+from fracture_vae.maps.model import describe, find_models
 from fracture_vae.maps.table import read_scores
 
 FAST = {"device": "cpu", "precision": "fp32"}
@@ -184,6 +185,19 @@ def test_a_level_nobody_calibrated_is_told_and_its_error_map_is_written(
     assert "p10: no z and p maps: level '' is not among those calibrated (L1)" in capsys.readouterr().err
     assert rows["p10"]["score_z"] == ""
     assert (tmp_path / "out" / "p10_error.nii.gz").is_file()
+
+
+def test_a_calibration_does_not_make_another_model_of_one_that_has_looked(
+    tiny_folds: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    cohort = shutil.copytree(tiny_cohort.parent, tmp_path / "cohort") / "cohort.csv"
+    run = shutil.copytree(tiny_folds, tmp_path / "run")
+    infer(run, tmp_path / "plain", cohort=str(cohort), split="test")
+    calibrate_run(run, cohort, ALPHA, FAST)
+    infer(run, tmp_path / "calibrated", cohort=str(cohort), split="test")
+    first, second = read_looks(cohort)
+    assert first.model == second.model
+    assert first.model.split() == sorted(describe(model.path)["weights"][0] for model in find_models(run))
 
 
 def test_new_normals_that_look_different_are_told(

@@ -376,10 +376,27 @@ def test_hold_out_cases_leave_a_record_and_the_second_time_says_so(
     assert "first look at this hold-out" in first.stdout
     assert "4 of the cases are of the hold-out, 20 are not" in first.stdout
     second = cli("evaluate", folder, "--cohort", table, "--out", tmp_path / "again")
-    assert "look 2 at this hold-out, model 1 to look" in second.stdout
+    assert "look 2 at this hold-out, with weights that have looked before (1 model in all)" in second.stdout
     assert "4 of 24 cases evaluated; 4 cases, model 0123456789ab" in second.stdout
     assert [look.what for look in read_looks(table)] == ["evaluate", "evaluate"]
     assert json.loads((tmp_path / "again" / "evaluation.json").read_text(encoding="utf-8"))["seed"] == 0
+
+
+def test_a_look_names_the_weights_that_made_the_maps(
+    made_maps: Callable[..., Path], made_study: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made_study.parent, tmp_path / "study")
+    table = tmp_path / "study" / "cohort.csv"
+    folders = [made_maps(tmp_path / name, kept=lambda case: case.fold == "test") for name in ("mine", "theirs")]
+    for folder, weights in zip(folders, (["b" * 64, "c" * 64], ["a" * 64]), strict=True):
+        rows = (folder / "scores.csv").read_text(encoding="utf-8").replace(str(made_study.parent), str(table.parent))
+        (folder / "scores.csv").write_text(rows, encoding="utf-8")
+        for case in read_cohort(table).holdout():
+            said = {"model": {"sha256": "0" * 64, "weights": weights}}
+            (folder / f"{case.case_id}.json").write_text(json.dumps(said), encoding="utf-8")
+    evaluate(folders[0], table, against=[folders[1]], resamples=10)
+    (look,) = read_looks(table)
+    assert look.model == " ".join(letter * 64 for letter in "abc")
 
 
 def test_without_hold_out_cases_there_is_no_record(found: Evaluation, made_study: Path) -> None:

@@ -1,6 +1,5 @@
 """A calibration, as a checkpoint carries it: what is usual, how healthy cases of other patients score, and the rate."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from fracture_vae.maps.calibration.layouts import Layout, Voxels, layout_from
 from fracture_vae.maps.calibration.moments import Standard
 from fracture_vae.maps.calibration.survival import GRID, voxel_p
 from fracture_vae.maps.scores import case_score
+from fracture_vae.training.checkpoints import digest, weights_of
 
 KEY = "calibration"
 """Where a checkpoint keeps it, beside its weights."""
@@ -115,14 +115,6 @@ def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction:
     )
 
 
-def digest(network: Mapping[str, Tensor]) -> str:
-    """Return what stands for a model's weights, whatever lies beside them in its checkpoint: a SHA-256."""
-    found = hashlib.sha256()
-    for name, value in network.items():
-        found.update(name.encode() + value.contiguous().numpy().tobytes())
-    return found.hexdigest()
-
-
 def calibration_of(checkpoint: Mapping[str, Any], where: str) -> Calibration | None:
     """Return the calibration that a loaded checkpoint carries, or None; ``where`` names the file.
 
@@ -158,7 +150,7 @@ def calibration_of(checkpoint: Mapping[str, Any], where: str) -> Calibration | N
         raise broken from error
     if not sound:
         raise broken
-    if weights != digest(checkpoint["network"]):
+    if weights != digest(weights_of(checkpoint, where)):
         raise InputError(f"{where}: its calibration is of another model's weights; run fracture-vae calibrate again")
     return calibration
 
