@@ -86,9 +86,14 @@ class Judged(NamedTuple):
     """Of the map's shape; 0 where it is not valid."""
     p: Tensor
     """The voxels' p-values, of the map's shape; 1 where it is not valid."""
-    score: float
-    """The aggregate of the z map."""
+    scores: tuple[float, ...]
+    """The aggregate of the z map under each model."""
     p_values: PValues
+
+    @property
+    def score(self) -> float:
+        """The mean over the models. It scatters less than a single one's: it is not to be ranked among those."""
+        return sum(self.scores) / len(self.scores)
 
 
 def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction: float) -> Judged:
@@ -101,7 +106,7 @@ def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction:
     """
     valid = found[0][1].valid
     maps = [calibration.z(voxels) for calibration, voxels in found]
-    scores = [case_score(z, valid, region, fraction) for z in maps]
+    scores = tuple(case_score(z, valid, region, fraction) for z in maps)
     tables = [
         (calibration.survival, len(calibration.reference.scores), z)
         for (calibration, _), z in zip(found, maps, strict=True)
@@ -110,7 +115,7 @@ def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction:
     return Judged(
         torch.stack(maps).mean(0),
         torch.where(valid, voxel_p(tables), 1.0),
-        sum(scores) / len(scores),
+        scores,
         p_values(list(zip(references, scores, strict=True))),
     )
 
