@@ -187,6 +187,21 @@ def test_a_level_nobody_calibrated_is_told_and_its_error_map_is_written(
     assert (tmp_path / "out" / "p10_error.nii.gz").is_file()
 
 
+def test_a_case_of_another_voxel_size_has_no_z(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], blob: Callable[..., Path], table: Callable[..., Path]
+) -> None:
+    for name, edge in (("same", 1.5), ("other", 3.0)):
+        blob(tmp_path / f"{name}.nii.gz", affine=np.diag([edge, 1, 2, 1]))
+    names = ("same", "other")
+    cohort = table(
+        tmp_path / "cohort.csv", [{"case_id": name, "fold": "", "image": f"{name}.nii.gz"} for name in names]
+    )
+    rows = infer(run, tmp_path / "out", cohort=str(cohort))
+    assert [bool(rows[name]["score_z"]) for name in names] == [True, False]
+    said = "other: no z and p maps: its voxels of 3×1×2 mm are not of the 1.5×1×2 mm that was calibrated"
+    assert said in capsys.readouterr().err
+
+
 def test_a_calibration_does_not_make_another_model_of_one_that_has_looked(
     tiny_folds: Path, tiny_cohort: Path, tmp_path: Path
 ) -> None:

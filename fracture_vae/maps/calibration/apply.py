@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nibabel.affines import voxel_sizes
 from torch import Tensor
 
 from fracture_vae.cohort.case import pseudonym
@@ -83,7 +84,9 @@ class CalibratedMaker:
 
 
 def _voxels(case: LoadedCase, made: Made) -> Voxels:
-    return Voxels(made.error, case.image, case.valid, str(case.item.get("level", "")))
+    assert case.stored is not None
+    spacing = tuple(float(edge) for edge in voxel_sizes(case.stored.ras_affine))
+    return Voxels(made.error, case.image, case.valid, str(case.item.get("level", "")), spacing)
 
 
 def read_calibrations(checkpoints: Sequence[str | Path]) -> list[Calibration]:
