@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -342,6 +342,21 @@ def test_models_that_are_ranked_together_are_told(maps: Path, made_study: Path, 
     text = (folder / "scores.csv").read_text(encoding="utf-8")
     (folder / "scores.csv").write_text(text.replace("0123456789ab", "ba9876543210", 1), encoding="utf-8")
     assert any(note.startswith("scores of 2 models are ranked together") for note in evaluate(folder, made_study).notes)
+
+
+def test_means_over_models_beside_single_ones_are_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
+    folder = broken(maps, tmp_path / "means")
+    names = [path.name.removesuffix("_error.nii.gz") for path in folder.glob("*_error.nii.gz")]
+
+    def told(of: Sequence[str]) -> list[str]:
+        for name in of:
+            (folder / f"{name}.json").write_text(json.dumps({"model": {"ensemble": [{"fold": 1}]}}), encoding="utf-8")
+        return [note for note in evaluate(folder, made_study, resamples=10).notes if "means over several" in note]
+
+    assert told([]) == []
+    (note,) = told(names[:3])
+    assert note.startswith("3 of the cases were scored by means over several models, the others by one")
+    assert told(names) == []
 
 
 def test_the_table_and_the_json_say_the_same(found: Evaluation) -> None:
