@@ -286,6 +286,13 @@ def test_folds_calibrated_apart_are_not_put_together(run: Path, tiny_cohort: Pat
         infer(tmp_path / "run", tmp_path / "out", cohort=str(cohort))
 
 
+def test_a_model_given_twice_would_count_its_healthy_patients_twice(run: Path) -> None:
+    first, second = (model.path for model in find_models(run)[:2])
+    assert len(read_calibrations([first, second])) == 2
+    with pytest.raises(InputError, match=rf"{first.name}: ranks the same healthy patients as another of the ensemble"):
+        read_calibrations([first, second, first])
+
+
 def test_a_run_whose_folds_were_calibrated_apart_writes_nothing(
     run: Path, tiny_cohort: Path, tmp_path: Path, cli: Callable[..., Any]
 ) -> None:

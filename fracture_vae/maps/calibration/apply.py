@@ -93,16 +93,21 @@ def read_calibrations(checkpoints: Sequence[str | Path]) -> list[Calibration]:
     """Return the calibrations that checkpoints carry, or none where none does.
 
     Raises:
-        InputError: when they were not calibrated together, or one is damaged.
+        InputError: when they were not calibrated together, one is there twice, or one is damaged.
     """
     found = [calibration_of(load(checkpoint), str(checkpoint)) for checkpoint in checkpoints]
     known = [calibration for calibration in found if calibration is not None]
+    ranked: set[str] = set()
     for checkpoint, calibration in zip(checkpoints, found, strict=True):
         if known and (calibration is None or calibration.study != known[0].study):
             raise InputError(
                 f"{checkpoint}: not calibrated together with the other folds' models; run fracture-vae calibrate on "
                 "their run"
             )
+        own = () if calibration is None else calibration.reference.patients
+        if not ranked.isdisjoint(own):
+            raise InputError(f"{checkpoint}: ranks the same healthy patients as another of the ensemble; give it once")
+        ranked |= {*own}
     return known
 
 
