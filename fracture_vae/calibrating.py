@@ -20,10 +20,10 @@ from fracture_vae.maps.calibration.collect import KeptMaps
 from fracture_vae.maps.calibration.conformal import joined, require_rate, threshold
 from fracture_vae.maps.calibration.fit import Terms, fit_folds, fit_split
 from fracture_vae.maps.calibration.layouts import Layout, Registered, choose_layout
-from fracture_vae.maps.calibration.stored import KEY, Calibration, digest
+from fracture_vae.maps.calibration.stored import KEY, Calibration
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
-from fracture_vae.training.checkpoints import load, save
+from fracture_vae.training.checkpoints import digest, load, save, weights_of
 from fracture_vae.training.run_folder import RESOLVED_CONFIG, followed
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ def _fitted(
         alpha,
         first.settings,
         [own.cases for own in maps.values()],
-        [digest(load(model.path)["network"]) for model in models],
+        [digest(weights_of(load(model.path), str(model.path))) for model in models],
     ]
     study = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
     terms = Terms(layout, first.settings["top_fraction"], alpha, first.settings, study)

@@ -10,12 +10,12 @@ from fracture_vae import bundle as bundles
 from fracture_vae.cohort.manifest import pseudonym, read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure, nearest
+from fracture_vae.files import read_json
 from fracture_vae.maps.calibration.apply import drift_of_normals, read_calibrations
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, find_bundle, find_models
 from fracture_vae.maps.scores import compose
-from fracture_vae.maps.table import SCORES_FILE, read_scores
 from fracture_vae.training.checkpoints import FOLDER, LAST
 from fracture_vae.training.fitting import BASELINES, fit_baseline
 from fracture_vae.training.run_folder import RESOLVED_CONFIG, discard_empty, finished, new_run
@@ -226,9 +226,10 @@ def _warn_of_seen(job: _Inference) -> None:
 def _warn_of_drift(output: Path, job: _Inference) -> None:
     """Say so where normal cases of new patients score otherwise than those that the model is calibrated on."""
     calibrations = read_calibrations([job.model.path, *job.overrides.get("ensemble", ())])
-    if calibrations and (output / SCORES_FILE).is_file():
-        rows = {row["case_id"]: row for row in read_scores(output / SCORES_FILE)}
-        found = drift_of_normals(rows, job.items, calibrations)
+    if calibrations:
+        sidecars = {item["case_id"]: output / f"{item['case_id']}.json" for item in job.items if item.get("label") == 0}
+        told = {case: read_json(path)["calibration"] for case, path in sidecars.items() if path.is_file()}
+        found = drift_of_normals(told, job.items, calibrations, job.model.about.trained_on)
         if found is not None and found.surprising:
             logger.warning("%s", found)
 

@@ -14,12 +14,13 @@ import pytest
 import torch
 
 from fracture_vae.calibrating import calibrate_run
+from fracture_vae.cohort.looks import read_looks
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases
 from fracture_vae.maps.calibration.apply import read_calibrations
 from fracture_vae.maps.calibration.conformal import Reference, threshold
 from fracture_vae.maps.calibration.stored import KEY
-from fracture_vae.maps.model import find_models
+from fracture_vae.maps.model import describe, find_models
 from fracture_vae.maps.table import read_scores
 
 FAST = {"device": "cpu", "precision": "fp32"}
@@ -186,6 +187,34 @@ def test_a_level_nobody_calibrated_is_told_and_its_error_map_is_written(
     assert (tmp_path / "out" / "p10_error.nii.gz").is_file()
 
 
+def test_a_case_of_another_voxel_size_has_no_z(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], blob: Callable[..., Path], table: Callable[..., Path]
+) -> None:
+    for name, edge in (("same", 1.5), ("other", 3.0)):
+        blob(tmp_path / f"{name}.nii.gz", affine=np.diag([edge, 1, 2, 1]))
+    names = ("same", "other")
+    cohort = table(
+        tmp_path / "cohort.csv", [{"case_id": name, "fold": "", "image": f"{name}.nii.gz"} for name in names]
+    )
+    rows = infer(run, tmp_path / "out", cohort=str(cohort))
+    assert [bool(rows[name]["score_z"]) for name in names] == [True, False]
+    said = "other: no z and p maps: its voxels of 3×1×2 mm are not of the 1.5×1×2 mm that was calibrated"
+    assert said in capsys.readouterr().err
+
+
+def test_a_calibration_does_not_make_another_model_of_one_that_has_looked(
+    tiny_folds: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    cohort = shutil.copytree(tiny_cohort.parent, tmp_path / "cohort") / "cohort.csv"
+    run = shutil.copytree(tiny_folds, tmp_path / "run")
+    infer(run, tmp_path / "plain", cohort=str(cohort), split="test")
+    calibrate_run(run, cohort, ALPHA, FAST)
+    infer(run, tmp_path / "calibrated", cohort=str(cohort), split="test")
+    first, second = read_looks(cohort)
+    assert first.model == second.model
+    assert first.model.split() == sorted(describe(model.path)["weights"][0] for model in find_models(run))
+
+
 def test_new_normals_that_look_different_are_told(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: Callable[..., Path]
 ) -> None:
@@ -255,6 +284,13 @@ def test_folds_calibrated_apart_are_not_put_together(run: Path, tiny_cohort: Pat
     )
     with pytest.raises(InputError, match=r"fold_2.*not calibrated together"):
         infer(tmp_path / "run", tmp_path / "out", cohort=str(cohort))
+
+
+def test_a_model_given_twice_would_count_its_healthy_patients_twice(run: Path) -> None:
+    first, second = (model.path for model in find_models(run)[:2])
+    assert len(read_calibrations([first, second])) == 2
+    with pytest.raises(InputError, match=rf"{first.name}: ranks the same healthy patients as another of the ensemble"):
+        read_calibrations([first, second, first])
 
 
 def test_a_run_whose_folds_were_calibrated_apart_writes_nothing(

@@ -28,7 +28,7 @@ class Look:
         what: ``infer`` or ``evaluate``.
         asked: in words, such as ``split test``.
         cases, patients: how many of the hold-out.
-        model: SHA-256 of the model's file; several are joined by a blank.
+        model: SHA-256 of the model's weights, whatever calibration lies beside them; several are joined by a blank.
         config: SHA-256 of what configured it.
         output: where the results went.
         version: of this package.
@@ -45,7 +45,8 @@ class Look:
     version: str
 
     def __str__(self) -> str:
-        model = " ".join(name[:12] for name in self.model.split()) or "unknown"
+        names = self.model.split() or ["unknown"]
+        model = names[0][:12] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         return f"{self.date} {self.what} ({self.asked}; {self.cases} cases, model {model})"
 
 
@@ -127,11 +128,18 @@ def record_look(
             raise InputError(f"{said}; make the folder writable, or look unrecorded on purpose") from error
         logger.warning("%s; it is looked at all the same, as asked", said)
         return f"hold-out: UNRECORDED look, {path.name} cannot be written{_earlier(before)}"
-    models = len({earlier.model for earlier in before} | {look.model})
-    told = (
-        f"look {len(before) + 1} at this hold-out, model {models} to look" if before else "first look at this hold-out"
-    )
-    return f"hold-out: {told}; recorded in {path.name}{_earlier(before)}"
+    told = f"look {len(before) + 1}" if before else "first look"
+    return f"hold-out: {told} at this hold-out{_which(look, before)}; recorded in {path.name}{_earlier(before)}"
+
+
+def _which(look: Look, before: Sequence[Look]) -> str:
+    """Return whether a model of this look has looked before, alone or among others, and how many have."""
+    if not before:
+        return ""
+    own, seen = set(look.model.split()), {name for earlier in before for name in earlier.model.split()}
+    again = "with weights that have looked before" if own & seen else "the first with these weights"
+    count = len(own | seen)
+    return f", {again if own else 'by an unknown model'} ({count} model{'s' if count != 1 else ''} in all)"
 
 
 def _append(path: Path, line: str) -> None:

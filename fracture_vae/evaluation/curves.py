@@ -85,9 +85,10 @@ def average_precision_bounds(ranking: Ranking) -> Bounds:
 
 def best_dice(ranking: Ranking) -> Counts:
     """Return the highest Dice = 2 TP / (2 TP + FP + FN) of all groups taken as the last one above the threshold."""
-    found, false = ranking.found, ranking.false
+    found, false, positive = ranking.found, ranking.false, ranking.found[..., -1:]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(2 * (found / (found + false + found[..., -1:])).max(-1))
+        dice = np.where(positive > 0, 2 * found / (found + false + positive), np.nan)  # 0 / FP would be a figure
+        return np.asarray(dice.max(-1))
 
 
 def region_overlap_area(overlap: Counts, ranking: Ranking, regions: Counts, limit: float = LIMIT) -> Counts:

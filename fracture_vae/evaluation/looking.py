@@ -20,7 +20,8 @@ def record_evaluation(cohort: Cohort, folders: Sequence[Scored], unrecorded: boo
     """
     held = [case for case in folders[0].cases if case.fold == HOLDOUT]
     said = [folder.said(case, "model") for folder in folders for case in held]
-    models = dict.fromkeys(str(model["sha256"]) for model in said if model.get("sha256"))
+    listed = [model["weights"] for model in said if isinstance(model.get("weights"), list)]
+    models = sorted({str(weights) for model in listed for weights in model})
     configs = dict.fromkeys(str(model["config_sha256"]) for model in said if model.get("config_sha256"))
     told = f"{len(held)} of {len(folders[0].cases)} cases evaluated"
     return record_look(

@@ -27,6 +27,7 @@ def notes_of(cohort: Cohort, scored: Scored, kind: str, mapped: Sequence[Case]) 
         "them as given",
         *_calibration(scored, kind, mapped),
         *_models(scored, kind),
+        *_means(scored),
         *_outside(cohort, scored),
         *_together(scored.cases),
         *_masks(scored, mapped),
@@ -80,6 +81,18 @@ def _models(scored: Scored, kind: str) -> list[str]:
     return [
         f"scores of {len(scored.models)} models are ranked together as they are; where their scales differ, that "
         "costs; calibrated ones share a scale"
+    ]
+
+
+def _means(scored: Scored) -> list[str]:
+    """Say where means over several models lie beside single models' scores, as the hold-out's beside the folds'."""
+    means = sum(bool(scored.said(case, "model").get("ensemble")) for case in scored.cases)
+    if not 0 < means < len(scored.cases):
+        return []
+    return [
+        f"{means} of the cases were scored by means over several models, the others by one: means scatter less, so a "
+        "threshold of fixed specificity set on the one kind does not hold for the other, and ranking both together "
+        "may cost; give each a folder of its own"
     ]
 
 

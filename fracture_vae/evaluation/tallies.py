@@ -126,7 +126,8 @@ def measure_voxels(totals: Totals, resamples: Resamples) -> dict[str, Sampled]:
         regions = weights @ totals.regions
         alarms, found = weights @ totals.above[0], weights @ totals.above[1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            dice = 2 * found / (alarms + found + voxels.found[:, -1])
+            positive = voxels.found[:, -1]
+            dice = np.where(positive > 0, 2 * found / (alarms + found + positive), np.nan)
         return {
             "voxel_average_precision": average_precision(voxels),
             "voxel_auroc": roc_area(voxels),

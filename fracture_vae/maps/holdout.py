@@ -39,7 +39,7 @@ def record_inference(
         "infer",
         f"split {split}",
         [item["patient_id"] for item in items if item.get("fold") == HOLDOUT],
-        model=str(model.get("sha256", "")),
+        model=" ".join(model.get("weights", ())),
         config=str(model.get("config_sha256", "")),
         output=output_dir,
         unrecorded=unrecorded,

@@ -14,7 +14,7 @@ from fracture_vae.errors import InputError
 from fracture_vae.files import sha256
 from fracture_vae.maps.scores import Composition, compose
 from fracture_vae.training.about import About, read_about
-from fracture_vae.training.checkpoints import best_checkpoint, load
+from fracture_vae.training.checkpoints import best_checkpoint, digest, load, weights_of
 from fracture_vae.training.run_folder import BUNDLE_COPY, followed
 from fracture_vae.training.session import load_checkpoint
 from fracture_vae.transforms import Preprocessing
@@ -136,19 +136,30 @@ def describe(checkpoint: str | Path, ensemble: Sequence[str | Path] = ()) -> dic
     """Return what is written beside every map about the model: its file (links such as
     ``latest``, which soon lead elsewhere, followed), hash and what it says of itself.
 
+    ``weights`` are hashes of the weights alone, sorted: they say which model it is, whatever calibration lies beside
+    them. A network that has none is known by what its checkpoint says of it.
+
     An ``ensemble`` of further checkpoints has no fold, was trained on the patients of all of them, and its hash is of
-    their hashes, which are listed.
+    their hashes, which are listed, in whatever order they were given.
     """
-    said = read_about(load(checkpoint), str(checkpoint))
-    alone = {"checkpoint": str(Path(checkpoint).resolve()), "sha256": sha256(checkpoint), **said.plain()}
+    content = load(checkpoint)
+    said, weights = read_about(content, str(checkpoint)), weights_of(content, str(checkpoint))
+    known_by = digest(weights) if weights else hashlib.sha256(str(content.get("about")).encode()).hexdigest()
+    alone = {
+        "checkpoint": str(Path(checkpoint).resolve()),
+        "sha256": sha256(checkpoint),
+        "weights": [known_by],
+        **said.plain(),
+    }
     if not ensemble:
         return alone
     members = [alone, *map(describe, ensemble)]
-    hashes = [member["sha256"] for member in members]
+    hashes = sorted(member["sha256"] for member in members)
     return {
         **alone,
         "fold": None,
         "trained_on": sorted({patient for member in members for patient in member["trained_on"]}),
         "sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        "weights": sorted({weights for member in members for weights in member["weights"]}),
         "ensemble": [{key: member[key] for key in ("checkpoint", "sha256", "fold")} for member in members],
     }

@@ -65,15 +65,17 @@ class ScoreTable:
 
 
 def _with_q_values(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the rows with the false-discovery rate at which each case is found among its patient's.
+    """Return the rows with the false-discovery rate at which each case is found among its patient's of the same model.
 
-    It goes by ``p_case``: p-values by patient are too coarse to find one of many. A case without a patient is by
-    itself; one without a p-value has none.
+    It goes by ``p_case``: p-values by patient are too coarse to find one of many. Rows that another model left, or the
+    same one under another calibration, were ranked among other healthy cases; nothing is known of how their p-values
+    depend on these, so they are a family of their own. A case without a patient is by itself; one without a p-value
+    has none.
     """
-    groups: dict[object, list[int]] = {}
+    groups: dict[tuple[object, str], list[int]] = {}
     for place, row in enumerate(rows):
         if row.get("p_case"):
-            groups.setdefault(row.get("patient_id") or place, []).append(place)
+            groups.setdefault((row.get("patient_id") or place, row.get("model", "")), []).append(place)
     given = [dict(row) for row in rows]
     for places in groups.values():
         for place, q in zip(places, q_values([float(rows[place]["p_case"]) for place in places]), strict=True):

@@ -3,6 +3,7 @@
 Every file holds tensors and primitives only, is written whole or not at all, and loads with ``weights_only=True``.
 """
 
+import hashlib
 import json
 import logging
 import math
@@ -18,7 +19,7 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from torch import nn
+from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import replacing, write_text
@@ -69,6 +70,26 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> di
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a checkpoint; save a state_dict")
     return content
+
+
+def weights_of(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+    """Return the state dict of a loaded checkpoint: this package's, or one by itself; ``where`` names the file.
+
+    Raises:
+        InputError: when it holds none.
+    """
+    state = content.get("network", content)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{where}: holds no state dict under 'network' or by itself; save the network's state_dict")
+    return state
+
+
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """Return what stands for a model's weights, whatever lies beside them in its checkpoint: a SHA-256."""
+    found = hashlib.sha256()
+    for name, value in weights.items():
+        found.update(name.encode() + value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def _check_sums(path: str | os.PathLike[str]) -> None:

@@ -20,7 +20,7 @@ from fracture_vae.files import read_json, sha256, write_text
 from fracture_vae.networks import load_state
 from fracture_vae.training.about import About, read_about
 from fracture_vae.training.acceleration import Acceleration
-from fracture_vae.training.checkpoints import FOLDER, load
+from fracture_vae.training.checkpoints import FOLDER, load, weights_of
 from fracture_vae.training.data import VolumeDataset
 from fracture_vae.training.run_folder import META_FILE, now
 from fracture_vae.transforms import Preprocessing
@@ -163,12 +163,7 @@ def load_checkpoint(network: nn.Module, checkpoint: str | Path, fold: int | None
     validated_on = read_about(content, str(checkpoint)).fold
     if fold is not None and validated_on is not None and validated_on != fold:
         raise InputError(f"{checkpoint}: has trained on fold {fold}; validate it on fold {validated_on}")
-    state = content.get("network", content)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(
-            f"{checkpoint}: holds no state dict under 'network' or by itself; save the network's state_dict"
-        )
-    load_state(network, state, str(checkpoint))
+    load_state(network, weights_of(content, str(checkpoint)), str(checkpoint))
 
 
 def say_metrics(evaluator: Any) -> None:

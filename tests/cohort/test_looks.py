@@ -33,12 +33,25 @@ def test_a_second_look_says_so_and_what_came_before(tmp_path: Path) -> None:
     table = tmp_path / "cohort.csv"
     look(table)
     again = look(table)
-    assert again.startswith("hold-out: look 2 at this hold-out, model 1 to look; recorded in")
+    assert again.startswith(
+        "hold-out: look 2 at this hold-out, with weights that have looked before (1 model in all); recorded in"
+    )
     third = look(table, model="b" * 64)
-    assert third.startswith("hold-out: look 3 at this hold-out, model 2 to look; recorded in")
+    assert third.startswith("hold-out: look 3 at this hold-out, the first with these weights (2 models in all);")
     first = read_looks(table)[0]
     assert f"before: {first.date} infer (split test; 3 cases, model aaaaaaaaaaaa) | " in third
     assert len(read_looks(table)) == 3
+
+
+def test_each_of_several_models_has_looked_alone_or_among_others(tmp_path: Path) -> None:
+    table = tmp_path / "cohort.csv"
+    a, b, c = (letter * 64 for letter in "abc")
+    look(table, model=f"{a} {b}")
+    assert "with weights that have looked before (2 models in all)" in look(table, model=b)
+    assert "with weights that have looked before (3 models in all)" in look(table, model=f"{c} {a}")
+    assert "the first with these weights (4 models in all)" in look(table, model="d" * 64)
+    assert "3 cases, model aaaaaaaaaaaa and 1 more)" in look(table)
+    assert "by an unknown model (4 models in all)" in look(table, model="")
 
 
 def test_no_hold_out_case_is_no_look(tmp_path: Path) -> None:

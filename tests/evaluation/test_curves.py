@@ -102,6 +102,7 @@ def test_what_the_counts_do_not_allow_is_nan() -> None:
     assert np.isnan(average_precision(rank(none, some)))
     assert np.isnan(region_overlap_area(none, rank(none, some), array(0)[0]))
     assert np.isnan(froc_score(none, some, np.float64(0), np.float64(3)))
+    assert np.isnan(best_dice(rank(none, some)))
 
 
 def test_aupro_by_hand() -> None:

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -344,6 +344,21 @@ def test_models_that_are_ranked_together_are_told(maps: Path, made_study: Path, 
     assert any(note.startswith("scores of 2 models are ranked together") for note in evaluate(folder, made_study).notes)
 
 
+def test_means_over_models_beside_single_ones_are_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
+    folder = broken(maps, tmp_path / "means")
+    names = [path.name.removesuffix("_error.nii.gz") for path in folder.glob("*_error.nii.gz")]
+
+    def told(of: Sequence[str]) -> list[str]:
+        for name in of:
+            (folder / f"{name}.json").write_text(json.dumps({"model": {"ensemble": [{"fold": 1}]}}), encoding="utf-8")
+        return [note for note in evaluate(folder, made_study, resamples=10).notes if "means over several" in note]
+
+    assert told([]) == []
+    (note,) = told(names[:3])
+    assert note.startswith("3 of the cases were scored by means over several models, the others by one")
+    assert told(names) == []
+
+
 def test_the_table_and_the_json_say_the_same(found: Evaluation) -> None:
     table, plain = as_table(found), json.loads(json.dumps(as_json(found)))
     value = plain["groups"][0]["measures"]["auroc"]
@@ -376,10 +391,27 @@ def test_hold_out_cases_leave_a_record_and_the_second_time_says_so(
     assert "first look at this hold-out" in first.stdout
     assert "4 of the cases are of the hold-out, 20 are not" in first.stdout
     second = cli("evaluate", folder, "--cohort", table, "--out", tmp_path / "again")
-    assert "look 2 at this hold-out, model 1 to look" in second.stdout
+    assert "look 2 at this hold-out, with weights that have looked before (1 model in all)" in second.stdout
     assert "4 of 24 cases evaluated; 4 cases, model 0123456789ab" in second.stdout
     assert [look.what for look in read_looks(table)] == ["evaluate", "evaluate"]
     assert json.loads((tmp_path / "again" / "evaluation.json").read_text(encoding="utf-8"))["seed"] == 0
+
+
+def test_a_look_names_the_weights_that_made_the_maps(
+    made_maps: Callable[..., Path], made_study: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made_study.parent, tmp_path / "study")
+    table = tmp_path / "study" / "cohort.csv"
+    folders = [made_maps(tmp_path / name, kept=lambda case: case.fold == "test") for name in ("mine", "theirs")]
+    for folder, weights in zip(folders, (["b" * 64, "c" * 64], ["a" * 64]), strict=True):
+        rows = (folder / "scores.csv").read_text(encoding="utf-8").replace(str(made_study.parent), str(table.parent))
+        (folder / "scores.csv").write_text(rows, encoding="utf-8")
+        for case in read_cohort(table).holdout():
+            said = {"model": {"sha256": "0" * 64, "weights": weights}}
+            (folder / f"{case.case_id}.json").write_text(json.dumps(said), encoding="utf-8")
+    evaluate(folders[0], table, against=[folders[1]], resamples=10)
+    (look,) = read_looks(table)
+    assert look.model == " ".join(letter * 64 for letter in "abc")
 
 
 def test_without_hold_out_cases_there_is_no_record(found: Evaluation, made_study: Path) -> None:

@@ -86,6 +86,41 @@ def test_what_is_said_of_a_model(tiny_run: Path, tmp_path: Path) -> None:
         describe(tmp_path / "none.pt")
 
 
+def test_a_model_is_known_by_its_weights_and_several_in_any_order(tiny_folds: Path, tmp_path: Path) -> None:
+    first, second = (model.path for model in find_models(tiny_folds)[:2])
+    content = torch.load(first, weights_only=True)
+    torch.save({**content, "calibration": {"about": "{}"}}, tmp_path / "calibrated.pt")
+    torch.save(content["network"], tmp_path / "bare.pt")
+    alone, calibrated, bare, other = map(describe, (first, tmp_path / "calibrated.pt", tmp_path / "bare.pt", second))
+    assert alone["weights"] == calibrated["weights"] == bare["weights"] != other["weights"]
+    assert alone["sha256"] != calibrated["sha256"]
+    both, turned = describe(first, [second]), describe(second, [first])
+    assert both["weights"] == turned["weights"] == sorted([*alone["weights"], *other["weights"]])
+    assert both["sha256"] == turned["sha256"] not in (alone["sha256"], other["sha256"])
+
+
+def test_a_network_without_weights_is_known_by_what_its_checkpoint_says(tmp_path: Path) -> None:
+    for name, score in (("a", "l1"), ("b", "l2")):
+        about = json.dumps({"network": {"name": "blank", "size": [8, 8, 8]}, "score": {"score": score}})
+        torch.save({"network": {}, "about": about}, tmp_path / f"{name}.pt")
+        torch.save({"network": {}, "about": about, "calibration": {}}, tmp_path / f"{name}_calibrated.pt")
+    names = ("a", "a_calibrated", "b")
+    one, calibrated, other = (describe(tmp_path / f"{name}.pt")["weights"] for name in names)
+    assert one == calibrated != other
+
+
+def test_half_precision_weights_have_a_digest_too(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(3, dtype=torch.bfloat16)}, tmp_path / "half.pt")
+    torch.save({"w": torch.zeros(3, dtype=torch.bfloat16)}, tmp_path / "other.pt")
+    assert describe(tmp_path / "half.pt")["weights"] != describe(tmp_path / "other.pt")["weights"]
+
+
+def test_what_holds_no_weights_is_told(tmp_path: Path) -> None:
+    torch.save({"network": {"w": 1}}, tmp_path / "none.pt")
+    with pytest.raises(InputError, match=r"none\.pt: holds no state dict"):
+        describe(tmp_path / "none.pt")
+
+
 def test_another_architecture_is_refused(tiny_run: Path, blob: Callable[..., Path]) -> None:
     network = build_network("vqvae", channels=[4, 12], quantizer_options={"num_codes": 8, "dim": 8})
     with pytest.raises(InputError, match=r"last\.pt: weights of another architecture"):

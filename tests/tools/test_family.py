@@ -9,13 +9,13 @@ import torch
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json
-from fracture_vae.maps.novelty import Novelties
 from fracture_vae.networks import VAE, Autoencoder, CoderConfig
 from tools.benchmarks.family import DETECTORS, MATRIX_VARIANTS, PARTS, Budget, jobs, work_off
 from tools.benchmarks.family_features import frechet
 from tools.benchmarks.family_page import PAGE, SCORES, detection, papers, variants, write_page
 from tools.benchmarks.family_papers import PAPERS
 from tools.benchmarks.family_runs import BUNDLES, anomaly_scores, figures
+from tools.benchmarks.novelty import Novelties
 
 BUDGET = Budget(100, 1, 2, 5, 10)
 Counted = Callable[[dict[str, Any]], dict[str, Any]]

@@ -22,7 +22,6 @@ from fracture_vae.cohort.images import images_folder
 from fracture_vae.errors import InputError
 from fracture_vae.evaluation.auroc import auroc
 from fracture_vae.files import read_json, write_text
-from fracture_vae.maps.novelty import Novelty
 from fracture_vae.networks import VAE, VQVAE, Autoencoder
 from fracture_vae.training.images import ImageDataset
 from fracture_vae.training.study import Study, open_study
@@ -30,6 +29,7 @@ from tools.benchmarks.family_features import FeatureNet, floor, sample_distance,
 from tools.benchmarks.family_page import write_page
 from tools.benchmarks.family_papers import PAPERS
 from tools.benchmarks.family_runs import BUNDLES, anomaly_scores, figures, train
+from tools.benchmarks.novelty import Novelty
 from tools.benchmarks.timing import machine
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

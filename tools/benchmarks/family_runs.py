@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from fracture_vae.jobs import train_bundle, variant_config
-from fracture_vae.maps.novelty import Novelties
 from fracture_vae.maps.scores import l1, l2
 from fracture_vae.networks import VAE, build_network, load_state
 from fracture_vae.networks.gaussian import Gaussian
@@ -20,6 +19,7 @@ from fracture_vae.objectives import negative_log_likelihood
 from fracture_vae.objectives.likelihoods import likelihood
 from fracture_vae.training.about import read_about
 from fracture_vae.training.checkpoints import best_checkpoint, load
+from tools.benchmarks.novelty import Novelties
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 _BATCH = 250

@@ -2,10 +2,11 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nibabel.affines import voxel_sizes
 from torch import Tensor
 
 from fracture_vae.cohort.case import pseudonym
@@ -64,11 +65,15 @@ class CalibratedMaker:
         }
 
     def told(self, judged: Judged) -> dict[str, Any]:
-        """Return what a sidecar says of a case; a threshold that nothing exceeds is null."""
+        """Return what a sidecar says of a case; a threshold that nothing exceeds is null.
+
+        ``scores_z`` are the scores under each model, in their order.
+        """
         return {
             "alpha": self.alpha,
             "threshold": self.threshold if math.isfinite(self.threshold) else None,
             "score_z": judged.score,
+            "scores_z": list(judged.scores),
             "p_value": judged.p_values.patient,
             "p_case": judged.p_values.case,
             "flagged": exceeds(judged.p_values.patient, self.alpha),
@@ -79,23 +84,30 @@ class CalibratedMaker:
 
 
 def _voxels(case: LoadedCase, made: Made) -> Voxels:
-    return Voxels(made.error, case.image, case.valid, str(case.item.get("level", "")))
+    assert case.stored is not None
+    spacing = tuple(float(edge) for edge in voxel_sizes(case.stored.ras_affine))
+    return Voxels(made.error, case.image, case.valid, str(case.item.get("level", "")), spacing)
 
 
 def read_calibrations(checkpoints: Sequence[str | Path]) -> list[Calibration]:
     """Return the calibrations that checkpoints carry, or none where none does.
 
     Raises:
-        InputError: when they were not calibrated together, or one is damaged.
+        InputError: when they were not calibrated together, one is there twice, or one is damaged.
     """
     found = [calibration_of(load(checkpoint), str(checkpoint)) for checkpoint in checkpoints]
     known = [calibration for calibration in found if calibration is not None]
+    ranked: set[str] = set()
     for checkpoint, calibration in zip(checkpoints, found, strict=True):
         if known and (calibration is None or calibration.study != known[0].study):
             raise InputError(
                 f"{checkpoint}: not calibrated together with the other folds' models; run fracture-vae calibrate on "
                 "their run"
             )
+        own = () if calibration is None else calibration.reference.patients
+        if not ranked.isdisjoint(own):
+            raise InputError(f"{checkpoint}: ranks the same healthy patients as another of the ensemble; give it once")
+        ranked |= {*own}
     return known
 
 
@@ -126,23 +138,31 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def drift_of_normals(
-    rows: Mapping[str, Mapping[str, Any]], items: Sequence[Mapping[str, Any]], calibrations: Sequence[Calibration]
+    told: Mapping[str, Mapping[str, Any] | None],
+    items: Sequence[Mapping[str, Any]],
+    calibrations: Sequence[Calibration],
+    trained_on: Collection[str],
 ) -> Drift | None:
     """Compare the new normal cases of an inference with those its models are calibrated on; None for too few.
 
+    A calibrated case was scored by one model, that of its fold, and a mean over models scatters less; so a new patient
+    is scored by one model, too: that of a calibrated patient, whom a hash of the name picks. Each then has the model of
+    fold k with the same probability on both sides.
+
     Args:
-        rows: of scores.csv, by case.
-        items: of the datalist; those with label 0, of patients that the calibration has not seen, count.
+        told: by case, what `CalibratedMaker.told` said of it, or None.
+        items: of the datalist; those with label 0, of patients that neither models nor calibrations have seen, count.
         calibrations: of the models.
+        trained_on: pseudonyms of the patients that the models were trained on.
     """
-    known = {patient for own in calibrations for patient in (*own.reference.patients, *own.shaped_by)}
-    new = [
-        (float(rows[item["case_id"]]["score_z"]), item["patient_id"])
-        for item in items
-        if item.get("label") == 0
-        and pseudonym(item["patient_id"]) not in known
-        and rows.get(item["case_id"], {}).get("score_z")
-    ]
-    scores = [score for own in calibrations for score in own.reference.scores.tolist()]
-    patients = [patient for own in calibrations for patient in own.reference.patients]
-    return drift(scores, patients, [score for score, _ in new], [patient for _, patient in new])
+    known = {patient for own in calibrations for patient in (*own.reference.patients, *own.shaped_by)} | {*trained_on}
+    models = [model for model, own in enumerate(calibrations) for _ in set(own.reference.patients)]
+    scores, patients = [], []
+    for item in items:
+        if item.get("label") != 0 or pseudonym(item["patient_id"]) in known:
+            continue
+        if said := told.get(item["case_id"]):
+            scores.append(said["scores_z"][models[int(pseudonym(item["patient_id"]), 16) % len(models)]])
+            patients.append(item["patient_id"])
+    reference = joined([own.reference for own in calibrations])
+    return drift(reference.scores.tolist(), reference.patients, scores, patients)

@@ -100,4 +100,4 @@ class KeptMaps(Sequence[HealthyCase]):
         kept = self.cases[index]
         with np.load(self.folder / f"{index}.npz", allow_pickle=False) as file:
             map_, image, valid, region = (torch.from_numpy(file[f"arr_{place}"]) for place in range(4))
-        return HealthyCase(Voxels(map_, image, valid, kept.level), region, kept.patient)
+        return HealthyCase(Voxels(map_, image, valid, kept.level, kept.spacing), region, kept.patient)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,12 +22,13 @@ CELL = 4.0
 
 
 class Voxels(NamedTuple):
-    """What a layout goes by: a map (1, 1, *spatial), its image, its valid voxels (bool) and its level."""
+    """What a layout goes by: a map (1, 1, *spatial), its image, its valid voxels (bool), level and voxel size in mm."""
 
     map: Tensor
     image: Tensor
     valid: Tensor
     level: str
+    spacing: tuple[float, ...] = ()
 
 
 class Layout(Protocol):
@@ -66,11 +68,13 @@ class Registered:
         levels: by name; of anatomical ones those next to each other are neighbours, of others none.
         size: of the maps, in voxels.
         cell: edges of a cell, in voxels.
+        spacing: edges of a voxel, in mm; empty for a calibration written before they were kept.
     """
 
     levels: tuple[str, ...]
     size: tuple[int, ...]
     cell: tuple[int, ...]
+    spacing: tuple[float, ...] = ()
 
     @property
     def places(self) -> list[float]:
@@ -83,10 +87,13 @@ class Registered:
         return tuple(math.ceil(size / cell) for size, cell in zip(self.size, self.cell, strict=True))
 
     def why_not(self, voxels: Voxels) -> str:
-        """Return why a map has no place in the table: another size, or a level without healthy cases."""
+        """Return why a map has no place in the table: another size or voxel size, or a level unknown."""
         if tuple(voxels.map.shape[2:]) != self.size:
             shape = "×".join(map(str, voxels.map.shape[2:]))
             return f"its size {shape} is not the {'×'.join(map(str, self.size))} that was calibrated"
+        if self.spacing and not _alike(voxels.spacing, self.spacing):
+            shown, own = ("×".join(f"{edge:g}" for edge in edges) for edges in (voxels.spacing, self.spacing))
+            return f"its voxels of {shown} mm are not of the {own} mm that was calibrated"
         if voxels.level not in self.levels:
             known = ", ".join(self.levels)
             return f"level '{voxels.level}' is not among those calibrated ({known})"
@@ -121,7 +128,8 @@ class Registered:
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {"kind": "registered", "levels": list(self.levels), "size": list(self.size), "cell": list(self.cell)}
+        listed = {name: list(getattr(self, name)) for name in ("levels", "size", "cell", "spacing")}
+        return {"kind": "registered", **listed}
 
 
 @dataclass(frozen=True)
@@ -198,11 +206,16 @@ def choose_layout(
         sizes: of their images, in voxels.
         spacings: of their images, in mm.
     """
-    first = spacings[0]
-    alike = all(math.isclose(a, b, rel_tol=1e-3) for own in spacings for a, b in zip(own, first, strict=True))
-    if not (all(levels) and len(set(sizes)) == 1 and alike):
+    first = tuple(spacings[0])
+    if not (all(levels) and len(set(sizes)) == 1 and all(_alike(own, first) for own in spacings)):
         return Tissue()
-    return Registered(tuple(in_order(set(levels))), sizes[0], tuple(max(1, round(CELL / edge)) for edge in first))
+    cell = tuple(max(1, round(CELL / edge)) for edge in first)
+    return Registered(tuple(in_order(set(levels))), sizes[0], cell, first)
+
+
+def _alike(spacing: Sequence[float], other: Sequence[float]) -> bool:
+    """Return whether voxels have one size, up to what rounding in a header changes."""
+    return len(spacing) == len(other) and np.allclose(spacing, other, rtol=1e-3, atol=0)
 
 
 def layout_from(plain: Mapping[str, Any], where: str) -> Layout:
@@ -214,7 +227,8 @@ def layout_from(plain: Mapping[str, Any], where: str) -> Layout:
     try:
         if plain["kind"] == "registered":
             levels, size, cell = (tuple(plain[name]) for name in ("levels", "size", "cell"))
-            return Registered(tuple(map(str, levels)), tuple(map(int, size)), tuple(map(int, cell)))
+            spacing = tuple(map(float, plain.get("spacing", ())))
+            return Registered(tuple(map(str, levels)), tuple(map(int, size)), tuple(map(int, cell)), spacing)
         if plain["kind"] == "tissue":
             return Tissue(int(plain["bins"]), int(plain["shells"]))
     except (KeyError, TypeError, ValueError):

@@ -1,6 +1,5 @@
 """A calibration, as a checkpoint carries it: what is usual, how healthy cases of other patients score, and the rate."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from fracture_vae.maps.calibration.layouts import Layout, Voxels, layout_from
 from fracture_vae.maps.calibration.moments import Standard
 from fracture_vae.maps.calibration.survival import GRID, voxel_p
 from fracture_vae.maps.scores import case_score
+from fracture_vae.training.checkpoints import digest, weights_of
 
 KEY = "calibration"
 """Where a checkpoint keeps it, beside its weights."""
@@ -86,9 +86,14 @@ class Judged(NamedTuple):
     """Of the map's shape; 0 where it is not valid."""
     p: Tensor
     """The voxels' p-values, of the map's shape; 1 where it is not valid."""
-    score: float
-    """The aggregate of the z map."""
+    scores: tuple[float, ...]
+    """The aggregate of the z map under each model."""
     p_values: PValues
+
+    @property
+    def score(self) -> float:
+        """The mean over the models. It scatters less than a single one's: it is not to be ranked among those."""
+        return sum(self.scores) / len(self.scores)
 
 
 def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction: float) -> Judged:
@@ -101,7 +106,7 @@ def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction:
     """
     valid = found[0][1].valid
     maps = [calibration.z(voxels) for calibration, voxels in found]
-    scores = [case_score(z, valid, region, fraction) for z in maps]
+    scores = tuple(case_score(z, valid, region, fraction) for z in maps)
     tables = [
         (calibration.survival, len(calibration.reference.scores), z)
         for (calibration, _), z in zip(found, maps, strict=True)
@@ -110,17 +115,9 @@ def judge(found: Sequence[tuple[Calibration, Voxels]], region: Tensor, fraction:
     return Judged(
         torch.stack(maps).mean(0),
         torch.where(valid, voxel_p(tables), 1.0),
-        sum(scores) / len(scores),
+        scores,
         p_values(list(zip(references, scores, strict=True))),
     )
-
-
-def digest(network: Mapping[str, Tensor]) -> str:
-    """Return what stands for a model's weights, whatever lies beside them in its checkpoint: a SHA-256."""
-    found = hashlib.sha256()
-    for name, value in network.items():
-        found.update(name.encode() + value.contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def calibration_of(checkpoint: Mapping[str, Any], where: str) -> Calibration | None:
@@ -158,7 +155,7 @@ def calibration_of(checkpoint: Mapping[str, Any], where: str) -> Calibration | N
         raise broken from error
     if not sound:
         raise broken
-    if weights != digest(checkpoint["network"]):
+    if weights != digest(weights_of(checkpoint, where)):
         raise InputError(f"{where}: its calibration is of another model's weights; run fracture-vae calibrate again")
     return calibration
 

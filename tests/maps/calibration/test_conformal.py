@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fracture_vae.errors import InputError
 from fracture_vae.maps.calibration.conformal import Reference, exceeds, p_values, q_values, threshold
@@ -92,6 +93,32 @@ def test_by_case_patients_whose_cases_are_alike_break_the_guarantee() -> None:
         known = [float(patient) for patient in range(5) if patient != new for _ in range(10)]
         alarms += exceeds(p_values([(reference(*known), float(new))]).case, 0.1)
     assert alarms / 5 == 0.2
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.3, 1.0, 3.0])
+def test_over_folds_the_rate_is_kept_however_far_the_models_agree(apart: float) -> None:
+    """Five folds of six patients with three cases each, and new ones; ``apart`` is how much is a model's own view.
+
+    Proven is no more than about 2 α; what is seen is α and less, and the less, the further the models are apart.
+    """
+    rng = np.random.default_rng(0)
+    alarms = []
+    for _ in range(100):
+        bias = rng.normal(0, apart, 5)
+
+        def under(models: list[int], patients: int, bias: NDArray[np.float64] = bias) -> NDArray[np.float64]:
+            patient = rng.normal(0, 1, (patients, 1, 1)) + rng.normal(0, apart, (patients, len(models), 1))
+            return patient + bias[models][None, :, None] + rng.normal(0, 0.5, (patients, 1, 3))
+
+        folds = [Reference(under([k], 6).ravel(), tuple(f"{k}{n // 3}" for n in range(18))) for k in range(5)]
+        for case in under([0, 1, 2, 3, 4], 20)[..., 0].tolist():
+            found = p_values(list(zip(folds, case, strict=True)))
+            alarms.append([exceeds(found.patient, alpha) for alpha in (0.05, 0.1, 0.2)])
+    rates = np.mean(alarms, axis=0)
+    assert (rates <= np.array([0.05, 0.1, 0.2]) + 0.015).all(), (
+        "two standard errors of 2000 draws, a study's being alike"
+    )
+    assert rates[2] > 0.02
 
 
 def test_q_values_are_benjamini_and_hochberg_s() -> None:

@@ -43,7 +43,7 @@ def test_three_dimensional_cells_are_numpy_s_block_sums() -> None:
 
 def test_levels_are_neighbours_in_anatomical_order_and_other_names_are_nobody_s() -> None:
     layout = choose_layout(["L1", "head", "T12", "T13"], [(8, 8, 8)] * 4, [(1, 1, 2)] * 4)
-    assert layout == Registered(("T12", "T13", "L1", "head"), (8, 8, 8), (4, 4, 2))
+    assert layout == Registered(("T12", "T13", "L1", "head"), (8, 8, 8), (4, 4, 2), (1, 1, 2))
     places = layout.places
     assert np.diff(places[:3]).tolist() == [1, 1]
     assert places[3] == float("inf")
@@ -97,7 +97,24 @@ def test_a_map_without_a_place_says_why() -> None:
     assert layout.why_not(voxels(torch.zeros(1, 1, 4, 4))) == ""
 
 
-@pytest.mark.parametrize("layout", [Registered(("T12", "L1"), (6, 4, 8), (3, 2, 4)), Tissue(7, 3)])
+def test_a_map_of_another_voxel_size_is_another_anatomy_at_the_same_place() -> None:
+    layout = Registered(("L1",), (4, 4), (4, 4), (1.0, 1.0))
+    own = voxels(torch.zeros(1, 1, 4, 4))
+    assert layout.why_not(own._replace(spacing=(1.0001, 1.0))) == ""
+    told = "its voxels of 0.5×1 mm are not of the 1×1 mm that was calibrated"
+    assert layout.why_not(own._replace(spacing=(0.5, 1.0))) == told
+    older = Registered(("L1",), (4, 4), (4, 4))
+    assert older.why_not(own._replace(spacing=(0.5, 1.0))) == "", "one that does not say is taken at its word"
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Registered(("T12", "L1"), (6, 4, 8), (3, 2, 4)),
+        Registered(("T12", "L1"), (6, 4, 8), (3, 2, 4), (1.5, 2, 1)),
+        Tissue(7, 3),
+    ],
+)
 def test_what_a_layout_says_of_itself_is_it_again(layout: Layout) -> None:
     assert layout_from(layout.plain(), "here") == layout
 

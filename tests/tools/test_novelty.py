@@ -6,8 +6,8 @@ from torch import nn
 
 from fracture_vae.errors import InputError
 from fracture_vae.evaluation import auroc
-from fracture_vae.maps.novelty import Novelty, relative_residual
 from fracture_vae.networks import VAE, VQVAE, Autoencoder, CoderConfig, VQVAEConfig, build_quantizer
+from tools.benchmarks.novelty import Novelty, relative_residual
 
 
 def strokes(count: int, upright: bool, seed: int) -> torch.Tensor:
