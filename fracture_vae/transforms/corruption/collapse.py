@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fracture_vae.registry import CORRUPTIONS
 from fracture_vae.transforms.corruption.base import Corrupted
-from fracture_vae.transforms.corruption.endplates import MIDDLE, find_endplates
+from fracture_vae.transforms.corruption.endplates import MIDDLE, Endplates, find_endplates
 from fracture_vae.transforms.corruption.options import require_between, take_range
 from fracture_vae.transforms.corruption.sinking import (
     BICONCAVE,
@@ -130,7 +130,7 @@ class Collapse:
                 ripples=torch.randn(batch, 1, RIPPLES, RIPPLES, generator=generator),
             )
 
-        plates = find_endplates(images)
+        plates = Endplates(*(part.cpu() for part in find_endplates(images)))
         height = plates.upper - plates.lower
         expected = torch.tensor(MIDDLE[:2]) * (torch.tensor(images.shape[2:4]) - 1)
         sides = torch.where(chosen(0.5) > 0, 1.0, -1.0)
