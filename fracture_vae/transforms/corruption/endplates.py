@@ -112,7 +112,10 @@ def _plates(seen: Tensor, away: int, half: int) -> _Plates:
 
 
 def _best_pair(plates: _Plates, windows: Tensor, slopes: Tensor) -> tuple[Tensor, ...]:
-    """Return the best pair's window, slope (both by number), upper slice and height, (B,) each."""
+    """Return the best pair's window, slope (both by number), upper slice and height, (B,) each.
+
+    What weighs how much was found on real and synthetic vertebrae.
+    """
     shape = plates.bright.shape
     size, device = shape[3], plates.bright.device
     low, high = (round(share * size) for share in HEIGHTS)
@@ -121,22 +124,17 @@ def _best_pair(plates: _Plates, windows: Tensor, slopes: Tensor) -> tuple[Tensor
     expected = MIDDLE[2] * (size - 1) + windows[:, None, None] * slopes[:, None]
     score = plates.bright.new_full((high - low + 1, *shape), -math.inf)
     for number, height in enumerate(range(low, high + 1)):
-        upper = torch.arange(height, size, device=device)
+        tops = torch.arange(height, size, device=device)
         inner = max(height - 2 * clear - 1, 1)
         between = F.max_pool1d(plates.bright.flatten(0, 1), inner, 1).view(*shape[:3], -1)
-        between = between[..., (upper - height + clear + 1).clamp(max=between.shape[3] - 1)]
-        off = ((upper - height / 2) - expected) / (size - 1) / _SPREAD
+        between = between[..., (tops - height + clear + 1).clamp(max=between.shape[3] - 1)]
+        off = ((tops - height / 2) - expected) / (size - 1) / _SPREAD
         unusual = math.log(max(height, 1) / size / _HEIGHT) / _HEIGHT_SPREAD
         pair = plates.upper[..., height:] + plates.lower[..., : size - height] - 0.9 * between.clamp(min=0)
         score[number, ..., height:] = pair + likely - 0.145 * off**2 - 0.054 * unusual**2
     best = score.movedim(1, 0).flatten(1).argmax(1)
-    number, window, slope, upper = (
-        best // math.prod(shape[1:]),
-        best // (shape[2] * size) % shape[1],
-        best // size % shape[2],
-        best % size,
-    )
-    return window, slope, upper, number + low
+    window, slope = best // (shape[2] * size) % shape[1], best // size % shape[2]
+    return window, slope, best % size, best // math.prod(shape[1:]) + low
 
 
 def _turned(plates: Tensor, slope: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
