@@ -125,8 +125,13 @@ def _collected(
         "score_margin": "@score_margin",
     }
     overrides = {
-        "checkpoint": str(model.path), **as_trained_network(model), **settings, "datalist": normal, "writer": writer,
-    }  # fmt: skip
+        "checkpoint": str(model.path),
+        **as_trained_network(model),
+        **settings,
+        "maps": ["error"],
+        "datalist": normal,
+        "writer": writer,
+    }
     bundles.run([bundle_config(bundle or find_bundle(model, BUNDLES), "inference.json")], "run", overrides)
     return KeptMaps(folder)
 

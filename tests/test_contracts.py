@@ -378,10 +378,10 @@ def test_corruption_gives_images_in_range_and_a_truth_of_0_and_1_and_leaves_its_
 
 
 @registered(registry.CORRUPTIONS)
-def test_corruption_is_drawn_on_the_cpu_a_row_an_image_and_the_same_for_the_same_seed(name: str) -> None:
+def test_corruption_is_drawn_a_row_an_image_and_the_same_for_the_same_seed(name: str) -> None:
     corruption, images = registry.CORRUPTIONS[name].example(), healthy(name)
     drawn = [tensors(corruption.draw(images, torch.Generator().manual_seed(seed))) for seed in (1, 1, 2)]
-    assert all(value.device.type == "cpu" and len(value) == len(images) for value in drawn[0])
+    assert all(len(value) == len(images) for value in drawn[0])
     assert all(torch.equal(a, b) for a, b in zip(drawn[0], drawn[1], strict=True))
     assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(drawn[0], drawn[2], strict=False))
 

@@ -24,7 +24,7 @@ class Viewed(NamedTuple):
 
     case: LoadedCase
     shown: Tensor | None
-    """(1, V + S, H, W, D) float32 on the CPU: V reconstructions, and S maps of scores that need a network."""
+    """(1, V + S, H, W, D) float32 on the CPU: V reconstructions, if any, and S maps of scores that need a network."""
 
 
 class PaddedInferer(Inferer):

@@ -17,7 +17,8 @@ class Made(NamedTuple):
     """A case's maps, (1, 1, H, W, D) float32 on the CPU, and its score."""
 
     error: Tensor
-    reconstruction: Tensor
+    reconstruction: Tensor | None
+    """None where the views showed none."""
     score: float
     region: Tensor
     """Where the score is from, of the maps' shape, bool."""
@@ -39,6 +40,11 @@ class MapMaker:
     def network_scores(self) -> Sequence[Score]:
         """The scores that are computed with the network, in the order their maps are expected."""
         return [part.score for part in self.composition.parts if part.score.needs]
+
+    def reconstructs(self, kinds: Sequence[str]) -> bool:
+        """Return whether views must show reconstructions, to be written as maps of these ``kinds`` or to be scored."""
+        beside = [part.score for part in self.composition.parts if not part.score.needs]
+        return not {"recon", "signed"}.isdisjoint(kinds) or any(score.uses_reconstruction for score in beside)
 
     @property
     def display(self) -> tuple[float, float]:
@@ -65,9 +71,10 @@ class MapMaker:
     def _split(self, shown: Tensor) -> tuple[Tensor, Tensor]:
         """Return reconstructions (N, views, 1, H, W, D) and maps (N, S, 1, H, W, D) by network."""
         apart = self.networks * len(self.network_scores)
-        views = shown[0, : shown.shape[1] - apart, None]
-        return views.unflatten(0, (self.networks, -1)), shown[0, len(views) :, None].unflatten(
-            0, (self.networks, len(self.network_scores))
+        views, maps = shown[0, :, None].split([shown.shape[1] - apart, apart])
+        return (
+            views.unflatten(0, (self.networks, len(views) // self.networks)),
+            maps.unflatten(0, (self.networks, len(self.network_scores))),
         )
 
     def _made(self, case: LoadedCase, reconstructions: Tensor, maps: Sequence[Tensor]) -> Made:
@@ -84,12 +91,15 @@ class MapMaker:
         if not error.sum().isfinite():
             raise InputError(f"{case.item['image']}: its {composition.name} map is not finite; choose another score")
         score = case_score(error, case.valid, region, composition.top_fraction)
-        return Made(error, _mean(reconstructions), score, region)
+        return Made(error, _mean(reconstructions) if len(reconstructions) else None, score, region)
 
     def _sum(self, case: LoadedCase, reconstructions: Tensor, maps: list[Tensor]) -> Tensor:
         """Return the weighted sum of all scores."""
-        image = case.image.expand(reconstructions.shape)
-        seen = Seen(image, reconstruction=reconstructions, valid=case.valid.expand(reconstructions.shape))
+        if len(reconstructions):
+            image, valid = (one.expand(reconstructions.shape) for one in (case.image, case.valid))
+            seen = Seen(image, reconstruction=reconstructions, valid=valid)
+        else:
+            seen = Seen(case.image, valid=case.valid)
         total: Tensor | None = None
         for part in self.composition.parts:
             map_ = maps.pop(0) if part.score.needs else _mean(part.score(seen))

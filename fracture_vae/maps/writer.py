@@ -111,7 +111,7 @@ class MapWriter:
     def _cases(self, engine: Engine) -> None:
         results: list[Viewed] = engine.state.output
         for result in results:
-            size = result.case.image.numel() if result.shown is None else result.shown.numel()
+            size = max(one.numel() for one in (result.case.image, result.shown) if one is not None)
             self.threads.submit(size, self._case, self.arrived, result, self._refusal(result))
             self.arrived += 1
 
@@ -169,10 +169,12 @@ class MapWriter:
         unit = "normalised intensity"
         shown: dict[str, tuple[Tensor, str, tuple[float, float], type]] = {
             "error": (error, f"{self.maker.composition.name} score", self.maker.display, np.float32),
-            "signed": (case.image - reconstruction, f"x - x^, {unit}", (-DISPLAY_MAX, DISPLAY_MAX), np.float32),
-            "recon": (reconstruction, f"reconstruction, {unit}", (0.0, 1.0), np.float32),
             "valid": (case.valid, "1 where the maps mean anything", (0.0, 1.0), np.uint8),
         }
+        if reconstruction is not None:
+            signed = case.image - reconstruction
+            shown["signed"] = (signed, f"x - x^, {unit}", (-DISPLAY_MAX, DISPLAY_MAX), np.float32)
+            shown["recon"] = (reconstruction, f"reconstruction, {unit}", (0.0, 1.0), np.float32)
         if judged is not None:
             shown["z"] = (judged.z, "healthy spreads above usual", _Z_DISPLAY, np.float32)
             shown["p"] = (judged.p, "share of healthy voxels with such a z", _P_DISPLAY, np.float32)

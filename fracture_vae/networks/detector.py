@@ -108,9 +108,17 @@ class Detector(nn.Module):
         inside[(..., *_places(self.window, x.shape[2:], self.head.config.downsampling))] = 1
         return inside
 
-    def locate(self, x: Tensor, reconstruction: Tensor) -> Tensor:
-        """Anomaly logits (B, 1, \\*spatial) from x and its reconstruction, both (B, C, \\*spatial)."""
+    def locate(self, x: Tensor, reconstruction: Tensor | None = None) -> Tensor:
+        """Anomaly logits (B, 1, \\*spatial) from x and its reconstruction, both (B, C, \\*spatial).
+
+        A head that does not see the difference needs no reconstruction.
+
+        Raises:
+            ValueError: when one that does is given none.
+        """
         if self.sees_difference:
+            if reconstruction is None:
+                raise ValueError("a head that sees the difference needs the reconstruction")
             made = reconstruction.detach().to(x.dtype)
             x = torch.cat([x, made, (x - made).abs()], 1)
         if self.window is None:

@@ -161,7 +161,7 @@ def _normal_table(count: int, device: torch.device) -> Tensor:
 
 
 def _on(device: torch.device, params: AugmentParams) -> AugmentParams:
-    return AugmentParams(*(p.to(device) for p in params))
+    return AugmentParams(*(p.to(device, non_blocking=True) for p in params))
 
 
 def _corners(params: AugmentParams, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -181,7 +181,7 @@ def _corners(params: AugmentParams, height: int, width: int) -> tuple[Tensor, Te
     source_x = mirror * (cos * x + sin * y) + middle_x
     source_y = cos * y - sin * x + middle_y
     first = torch.arange(len(params.angle), device=device)[:, None, None, None] * (height * width)
-    step = torch.tensor([0, 1], device=device)
+    step = torch.arange(2, device=device)
     at_x, weight_x = _neighbours(source_x, step.repeat_interleave(2), height)
     at_y, weight_y = _neighbours(source_y, step.repeat(2), width)
     return (first + at_x * width + at_y).reshape(-1, 4), (weight_x * weight_y).reshape(-1, 4)

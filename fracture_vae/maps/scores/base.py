@@ -21,6 +21,9 @@ class Score(ABC):
     """Methods the network must have, such as ``encode``. A score that needs none, one of ``image``,
     ``reconstruction`` and ``valid`` alone, is computed beside the network, on the image as it came; any other with
     the network, on the padded image, and cut back."""
+    uses_reconstruction: ClassVar[bool] = True
+    """Whether a score that needs no method of the network looks at ``reconstruction``. Where nothing does, and none is
+    to be written, none is made."""
     display_max: ClassVar[float] = 0.3
     """Upper end of the range a viewer shows the map in."""
 

@@ -20,6 +20,7 @@ class Intensity(Score):
         InputError: for another sign.
     """
 
+    uses_reconstruction: ClassVar[bool] = False
     display_max: ClassVar[float] = 1.0
     sign: int = 1
 
@@ -42,6 +43,7 @@ class Volume(Score):
         InputError: for another sign, or a threshold that is no number.
     """
 
+    uses_reconstruction: ClassVar[bool] = False
     threshold: float = 0.0
     sign: int = 1
 

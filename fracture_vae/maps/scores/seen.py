@@ -55,7 +55,7 @@ class Seen:
     def reconstruction(self) -> Tensor:
         """(B, C, \\*spatial), in the precision the network gives it."""
         network: Any = self._network
-        if hasattr(network, "detect"):
+        if hasattr(network, "detect") and not hasattr(network, "locate"):
             shown: Tensor = self.detection.reconstruction
         elif all(hasattr(network, name) for name in ("encode", "quantize", "decode")):
             shown = network.decode(self.quantized.quantized, *self._condition)
@@ -99,13 +99,21 @@ class Seen:
 
     @cached_property
     def detection(self) -> Any:
-        """What the network's ``detect`` gives: ``reconstruction`` (B, C, \\*spatial), ``logits`` (B, 1, \\*spatial)."""
+        """What ``detect`` gives of a network that cannot tell its parts: ``reconstruction`` and ``logits``."""
         return self._method("detect")(self.image, *self._condition)
 
-    @property
+    @cached_property
     def logits(self) -> Tensor:
-        """(B, 1, \\*spatial), of the voxels being abnormal."""
-        return self.detection.logits
+        """(B, 1, \\*spatial), of the voxels being abnormal.
+
+        A network with ``locate`` is asked for them alone, and for a reconstruction only if it ``sees_difference``.
+        """
+        network: Any = self._network
+        if not hasattr(network, "locate"):
+            logits: Tensor = self.detection.logits
+        else:
+            logits = network.locate(self.image, self.reconstruction if network.sees_difference else None)
+        return logits
 
     @property
     def _network(self) -> nn.Module:

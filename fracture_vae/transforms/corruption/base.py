@@ -27,9 +27,10 @@ class Corruption(Protocol):
     """Draws what to do to each image of a batch, and does it.
 
     A registered corruption is a frozen dataclass of plain options (JSON values) that raises
-    :class:`fracture_vae.errors.InputError` for bad ones. What it draws is a NamedTuple of tensors on the CPU whose
-    first axis is the batch (or of such tuples), so that it can be kept, replayed, and taken apart by
-    :func:`rows`: an image's corruption depends on its own row alone.
+    :class:`fracture_vae.errors.InputError` for bad ones. What it draws is a NamedTuple of tensors whose first axis is
+    the batch (or of such tuples), so that it can be kept, replayed, and taken apart by :func:`rows`: an image's
+    corruption depends on its own row alone. What comes from the generator alone may be on the CPU and is sent to the
+    images' device; what is read from the images stays there. Nothing comes back, so that no step waits for a device.
     """
 
     @property
@@ -90,7 +91,7 @@ def corrupt(images: Tensor, corruption: Corruption, generator: torch.Generator) 
 def rows(params: Any, chosen: Tensor) -> Any:
     """Return the parameters of the samples ``chosen`` (indices or a mask)."""
     if isinstance(params, Tensor):
-        return params[chosen]
+        return params[chosen.to(params.device, non_blocking=True)]
     parts = [rows(part, chosen) for part in params]
     return type(params)(*parts) if hasattr(params, "_fields") else tuple(parts)
 

@@ -29,7 +29,7 @@ class Blobs(NamedTuple):
     """One blob an image."""
 
     centre: Tensor
-    """(B, D), in voxels."""
+    """(B, D), in voxels, on the images' device; all else is on the CPU until :func:`to_device`."""
     radii: Tensor
     """(B, D), semi-axes in voxels."""
     turn: Tensor
@@ -65,7 +65,7 @@ def draw_blobs(
 
 
 def box_of(blobs: Blobs, size: torch.Size, shape: tuple[int, ...] | None = None, reach: float = REACH) -> Box:
-    """Return the box that holds each blob up to ``reach`` semi-axes in images of ``size``, on the CPU.
+    """Return the box that holds each blob up to ``reach`` semi-axes in images of ``size``, on the images' device.
 
     ``shape`` gives it that shape instead.
     """
@@ -111,7 +111,10 @@ def tissue(region: Tensor) -> Tensor:
 
 def to_device(blobs: Blobs, box: Box, device: torch.device) -> tuple[Blobs, Box]:
     """Return both on ``device``."""
-    return Blobs(*(value.to(device) for value in blobs)), box._replace(start=box.start.to(device))
+    return (
+        Blobs(*(value.to(device, non_blocking=True) for value in blobs)),
+        box._replace(start=box.start.to(device, non_blocking=True)),
+    )
 
 
 def draw_signed(magnitude: tuple[float, float], batch: int, generator: torch.Generator) -> Tensor:

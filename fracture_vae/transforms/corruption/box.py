@@ -24,9 +24,11 @@ class Box(NamedTuple):
 
 def box_around(centre: Tensor, shape: tuple[int, ...], size: torch.Size) -> Box:
     """Return the box of ``shape`` around ``centre`` (B, D) in voxels, moved into an image of ``size``."""
-    sizes, extent = (torch.tensor(value, device=centre.device) for value in (size, shape))
-    start = (centre.round().long() - extent // 2).clamp(min=0)
-    return Box(torch.minimum(start, sizes - extent), shape)
+    starts = [
+        (place.round().long() - extent // 2).clamp(0, most - extent)
+        for place, extent, most in zip(centre.unbind(1), shape, size, strict=True)
+    ]
+    return Box(torch.stack(starts, 1), shape)
 
 
 def shape_for(half: Tensor, size: torch.Size) -> tuple[int, ...]:

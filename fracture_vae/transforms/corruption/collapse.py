@@ -108,14 +108,17 @@ class Collapse:
         """Find the endplates of each image's body and draw how it, and one beside it, collapses."""
         batch = len(images)
 
+        def sent(drawn: Tensor) -> Tensor:
+            return drawn.to(images.device, non_blocking=True)
+
         def uniform(low: float, high: float, *shape: int) -> Tensor:
-            return torch.rand(batch, *shape, generator=generator) * (high - low) + low
+            return sent(torch.rand(batch, *shape, generator=generator) * (high - low) + low)
 
         def chosen(share: float) -> Tensor:
-            return (torch.rand(batch, generator=generator) < share).float()
+            return sent((torch.rand(batch, generator=generator) < share).float())
 
         def sinking(rise: Tensor, broken: Tensor) -> Sinking:
-            kind = torch.multinomial(torch.tensor(KINDS), batch, replacement=True, generator=generator)
+            kind = sent(torch.multinomial(torch.tensor(KINDS), batch, replacement=True, generator=generator))
             share = torch.where(kind == BICONCAVE, uniform(0.4, 0.8), uniform(0.6, 1.0))
             above = torch.where(kind == BICONCAVE, uniform(0.0, 0.5), uniform(0.5, 1.0))
             return Sinking(
@@ -127,12 +130,12 @@ class Collapse:
                 lean=uniform(-0.2, 0.2),
                 share=torch.where(chosen(0.15) > 0, 1 - share, share),
                 follow=torch.stack([above, uniform(0.0, 0.6)], dim=1),
-                ripples=torch.randn(batch, 1, RIPPLES, RIPPLES, generator=generator),
+                ripples=sent(torch.randn(batch, 1, RIPPLES, RIPPLES, generator=generator)),
             )
 
         plates = find_endplates(images)
         height = plates.upper - plates.lower
-        expected = torch.tensor(MIDDLE[:2]) * (torch.tensor(images.shape[2:4]) - 1)
+        expected = sent(torch.tensor(MIDDLE[:2]) * (torch.tensor(images.shape[2:4]) - 1))
         sides = torch.where(chosen(0.5) > 0, 1.0, -1.0)
         return CollapseParams(
             body=Body(
@@ -141,7 +144,7 @@ class Collapse:
                 half=torch.stack([uniform(*WIDTHS), uniform(*DEPTHS)], dim=1) * height[:, None],
                 disc=uniform(*DISC) * height,
             ),
-            own=sinking(torch.zeros(batch), 1 - chosen(self.clean)),
+            own=sinking(torch.zeros(batch, device=images.device), 1 - chosen(self.clean)),
             next=sinking(sides * uniform(*NEXT), chosen(self.neighbours)),
             bone=Bone(
                 packing=chosen(0.6) * uniform(0.0, 0.7),
@@ -151,7 +154,7 @@ class Collapse:
             wobble=Wobble(
                 stretch=uniform(-0.06, 0.06),
                 shift=uniform(-1.5, 1.5),
-                waves=0.3 * torch.randn(batch, 1, WAVES, WAVES, WAVES, generator=generator),
+                waves=sent(0.3 * torch.randn(batch, 1, WAVES, WAVES, WAVES, generator=generator)),
             ),
         )
 
@@ -198,5 +201,5 @@ def _read(images: Tensor, source: Tensor) -> Tensor:
 
 def _moved(params: Any, device: torch.device) -> Any:
     if isinstance(params, Tensor):
-        return params.to(device)
+        return params.to(device, non_blocking=True)
     return type(params)(*(_moved(part, device) for part in params))

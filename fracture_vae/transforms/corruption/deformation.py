@@ -79,11 +79,11 @@ class Deformation:
         dims = images.dim() - 2
         blobs, box = to_device(params.blobs, box_of(params.blobs, images.shape[2:], reach=1), images.device)
         weight = (1 - (1 - depth(blobs, box)) ** 2).clamp(min=0) ** 2
-        swell = params.swell.to(images.device).reshape(-1, *[1] * dims)
+        swell = params.swell.to(images.device, non_blocking=True).reshape(-1, *[1] * dims)
         lines = []
         for axis, line in enumerate(box.offsets(blobs.centre)):
             offset = spatial(line, axis, dims)
-            push = params.push[:, axis].to(images.device).reshape(-1, *[1] * dims)
+            push = params.push[:, axis].to(images.device, non_blocking=True).reshape(-1, *[1] * dims)
             source = offset - weight[:, 0] * (swell * offset + push)
             middle = (images.shape[2 + axis] - 1) / 2
             lines.append((source + (blobs.centre[:, axis].reshape(push.shape) - middle)) / max(middle, 0.5))

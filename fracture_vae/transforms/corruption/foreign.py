@@ -57,7 +57,7 @@ class Patch:
 
     def draw(self, images: Tensor, generator: torch.Generator) -> PatchParams:
         """Draw a blob for each image, and take a patch of its shape from another image."""
-        batch, size = len(images), torch.tensor(images.shape[2:])
+        batch, size, device = len(images), torch.tensor(images.shape[2:]), images.device
         least, most = self.share
         blobs = draw_blobs(images, self.size, generator, structured=True)
         share = torch.rand(batch, generator=generator) * (most - least) + least
@@ -66,9 +66,13 @@ class Patch:
         moved = ((torch.rand(batch, len(size), generator=generator) * 2 - 1) * reach * size).round().long()
         box = box_of(blobs, images.shape[2:])
         low, high = tissue_box(images)
-        start = _kept_in(low[giver], high[giver], box.start + moved, torch.tensor(box.shape))
-        source = box._replace(start=start.clamp(min=0).minimum(size - torch.tensor(box.shape)).to(images.device))
-        return PatchParams(blobs, share, cut(images[giver.to(images.device)], source).cpu())
+        shape = torch.tensor(box.shape)
+        giver, moved, shape, last = (
+            value.to(device, non_blocking=True) for value in (giver, moved, shape, size - shape)
+        )
+        start = _kept_in(low[giver], high[giver], box.start + moved, shape)
+        source = box._replace(start=start.clamp(min=0).minimum(last))
+        return PatchParams(blobs, share, cut(images[giver], source))
 
 
 def _kept_in(low: Tensor, high: Tensor, start: Tensor, shape: Tensor) -> Tensor:
@@ -93,6 +97,6 @@ class ForeignPatch(Patch):
     def apply(self, images: Tensor, params: PatchParams) -> Corrupted:
         """Interpolate between image and patch inside the blob."""
         place = inside(images, params.blobs, tuple(params.patch.shape[2:]))
-        share = params.share.to(images.device).reshape(-1, *[1] * (images.dim() - 1))
-        mixed = torch.lerp(place.region, params.patch.to(images.device), share * place.weight)
+        share = params.share.to(images.device, non_blocking=True).reshape(-1, *[1] * (images.dim() - 1))
+        mixed = torch.lerp(place.region, params.patch.to(images.device, non_blocking=True), share * place.weight)
         return changed_in(images, place, mixed)

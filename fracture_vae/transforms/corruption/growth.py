@@ -51,14 +51,14 @@ class Growth:
     def draw(self, images: Tensor, generator: torch.Generator) -> GrowthParams:
         """Draw a lump for each image."""
         blobs = draw_blobs(images, self.size, generator)
-        places = blobs.centre.long().to(images.device)
+        places = blobs.centre.long()
         index: tuple[Any, ...] = (torch.arange(len(images), device=images.device), slice(None), *places.unbind(1))
-        return GrowthParams(blobs, images[index].cpu())
+        return GrowthParams(blobs, images[index])
 
     def apply(self, images: Tensor, params: GrowthParams) -> Corrupted:
         """Raise what is darker than the lump inside it."""
         blobs, box = to_device(params.blobs, box_of(params.blobs, images.shape[2:]), images.device)
         weight, uneven = weights(blobs, box)
         place = Place(box, cut(images, box), weight, uneven)
-        value = params.value.to(images.device).reshape(*params.value.shape, *[1] * len(box.shape))
+        value = params.value.to(images.device, non_blocking=True).reshape(*params.value.shape, *[1] * len(box.shape))
         return changed_in(images, place, torch.maximum(place.region, value * weight))

@@ -57,5 +57,5 @@ class Intensity:
     def apply(self, images: Tensor, params: IntensityParams) -> Corrupted:
         """Add the offset inside the blob, where there is tissue."""
         place = inside(images, params.blobs)
-        strength = params.strength.to(images.device).reshape(-1, *[1] * (images.dim() - 1))
+        strength = params.strength.to(images.device, non_blocking=True).reshape(-1, *[1] * (images.dim() - 1))
         return changed_in(images, place, place.region + strength * place.weight * place.uneven)

@@ -74,7 +74,7 @@ class MaskedBlocks:
 
     def apply(self, images: Tensor, params: MaskedBlocksParams) -> Corrupted:
         """Fill the hidden blocks."""
-        edge, shift, hidden = (value.to(images.device) for value in params)
+        edge, shift, hidden = (value.to(images.device, non_blocking=True) for value in params)
         memberships = []
         for axis, size in enumerate(images.shape[2:]):
             block = (torch.arange(size, device=images.device) / edge[:, None] + shift[:, axis, None]).floor()

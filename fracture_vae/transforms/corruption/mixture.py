@@ -81,7 +81,7 @@ class Mixture:
         for number, (_, corruption) in enumerate(self._weighted):
             chosen = (params.part == number).nonzero().flatten()
             if len(chosen):
-                there = chosen.to(images.device)
+                there = chosen.to(images.device, non_blocking=True)
                 image, truth = corruption.apply(images[there], rows(params.drawn[number], chosen))
                 out.image[there], out.truth[there] = image, truth
         return out

@@ -69,7 +69,7 @@ class CoarseNoise:
 
     def apply(self, images: Tensor, params: CoarseNoiseParams) -> Corrupted:
         """Add the noise where an image is positive."""
-        std, shift, coefficients = (value.to(images.device) for value in params)
+        std, shift, coefficients = (value.to(images.device, non_blocking=True) for value in params)
         positions = [
             torch.arange(size, device=images.device) / self.cell + 1 + shift[:, axis, None]
             for axis, size in enumerate(images.shape[2:])

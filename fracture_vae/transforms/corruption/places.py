@@ -18,9 +18,10 @@ def tissue_places(images: Tensor, radius: Tensor, structured: bool, generator: t
     positive voxels, if one of the places tried allows that: a blob half in the padding, or beyond the edge of the
     field of view, is no lesion. ``structured`` takes the place with the most different surroundings of a few.
     """
-    batch, size = len(images), torch.tensor(images.shape[2:])
+    batch, size, device = len(images), torch.tensor(images.shape[2:]), images.device
     drawn = torch.rand(batch, CANDIDATES, len(size), generator=generator)
-    places = (drawn * size).long()
+    places = (drawn * size).long().to(device, non_blocking=True)
+    radius = radius.to(device, non_blocking=True)
     low, high = tissue_box(images)
     in_tissue = _look(images, places) > 0
     reach = radius[:, None, None]
@@ -30,12 +31,30 @@ def tissue_places(images: Tensor, radius: Tensor, structured: bool, generator: t
     if structured:
         compared = sound & (sound.cumsum(1) <= COMPARED)
         merit = merit + compared * (0.5 + structure(images, places, radius))
-    chosen = places[torch.arange(batch), merit.argmax(1)].float()
-    for sample in in_tissue.any(1).logical_not().nonzero().flatten().tolist():
-        tissue = (images[sample].amax(0) > 0).nonzero()
-        if len(tissue):
-            chosen[sample] = tissue[int(drawn[sample, 0, 0] * len(tissue))].float().cpu()
-    return chosen
+    chosen = places[torch.arange(batch, device=device), merit.argmax(1)]
+    missed = ~in_tissue.any(1)
+    if device.type != "cpu" or missed.any():  # to ask costs nothing on a CPU, and elsewhere more than to search
+        share = drawn[:, 0, 0].to(device, non_blocking=True)
+        chosen = torch.where(missed[:, None], _searched(images, share, chosen), chosen)
+    return chosen.float()
+
+
+def _searched(images: Tensor, share: Tensor, otherwise: Tensor) -> Tensor:
+    """Return the positive voxel (B, D) that comes after a ``share`` (B,) of all of an image, in the order of storage.
+
+    ``otherwise`` (B, D) stands for an image without any. Planes are counted, then lines of the plane, then voxels.
+    """
+    positive = images.amax(1) > 0
+    count = positive.flatten(1).sum(1)
+    left, found = (share * count).long().clamp(max=count - 1), []
+    every = torch.arange(len(images), device=images.device)
+    for _ in range(otherwise.shape[1]):
+        up_to = positive.flatten(2).sum(2).cumsum(1) if positive.dim() > 2 else positive.cumsum(1)
+        place = (up_to <= left[:, None]).sum(1).clamp(max=up_to.shape[1] - 1)
+        left = left - torch.where(place > 0, up_to[every, (place - 1).clamp(min=0)], 0)
+        positive = positive[every, place]
+        found.append(place)
+    return torch.where(count[:, None] > 0, torch.stack(found, 1), otherwise)
 
 
 def tissue_box(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,14 +64,13 @@ def tissue_box(images: Tensor) -> tuple[Tensor, Tensor]:
     """
     dims = images.dim() - 2
     positive = images[(slice(None), slice(None), *[slice(None, None, STRIDE)] * dims)].amax(1) > 0
-    low, high = torch.zeros(len(images), dims), torch.zeros(len(images), dims)
+    low, high = [], []
     for axis in range(dims):
-        line = positive.movedim(1 + axis, 1).flatten(2).any(2).cpu()
+        line = positive.movedim(1 + axis, 1).flatten(2).any(2)
         line = line | ~line.any(1, keepdim=True)
-        count = images.shape[2 + axis]
-        low[:, axis] = line.float().argmax(1) * STRIDE
-        high[:, axis] = (count - 1 - line.flip(1).float().argmax(1) * STRIDE).float()
-    return low, high
+        low.append(line.float().argmax(1) * STRIDE)
+        high.append(images.shape[2 + axis] - 1 - line.flip(1).float().argmax(1) * STRIDE)
+    return torch.stack(low, 1).float(), torch.stack(high, 1).float()
 
 
 def structure(images: Tensor, places: Tensor, radius: Tensor) -> Tensor:
@@ -61,14 +79,17 @@ def structure(images: Tensor, places: Tensor, radius: Tensor) -> Tensor:
     At most 0.5 for images in [0, 1].
     """
     dims = places.shape[-1]
-    steps = torch.cat([torch.eye(dims), -torch.eye(dims), torch.zeros(1, dims)])
+    ones = torch.eye(dims, device=images.device)
+    steps = torch.cat([ones, -ones, torch.zeros_like(ones[:1])])
     around = places[:, :, None] + (steps * radius[:, None, None, None] / 2).round().long()
-    around = around.clamp(min=0).minimum(torch.tensor(images.shape[2:]) - 1)
+    last = zip(around.unbind(-1), images.shape[2:], strict=True)
+    around = torch.stack([place.clamp(0, size - 1) for place, size in last], -1)
     values = _look(images, around.flatten(1, 2)).reshape(*around.shape[:3])
     return values.std(2, correction=0)
 
 
 def _look(images: Tensor, places: Tensor) -> Tensor:
-    """Return (B, N), on the CPU, the largest channel at ``places`` (B, N, D)."""
-    where: list[Tensor | slice] = [torch.arange(len(images))[:, None], slice(None), *places.unbind(-1)]
-    return images[tuple(where)].amax(-1).cpu()
+    """Return (B, N), the largest channel at ``places`` (B, N, D)."""
+    every = torch.arange(len(images), device=images.device)[:, None]
+    where: list[Tensor | slice] = [every, slice(None), *places.unbind(-1)]
+    return images[tuple(where)].amax(-1)

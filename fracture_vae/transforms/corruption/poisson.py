@@ -28,8 +28,8 @@ class PoissonPatch(Patch):
     def apply(self, images: Tensor, params: PatchParams) -> Corrupted:
         """Solve for the change and add it inside the blob."""
         place = inside(images, params.blobs, tuple(params.patch.shape[2:]))
-        share = params.share.to(images.device).reshape(-1, *[1] * (images.dim() - 1))
-        difference = params.patch.to(images.device) - place.region
+        share = params.share.to(images.device, non_blocking=True).reshape(-1, *[1] * (images.dim() - 1))
+        difference = params.patch.to(images.device, non_blocking=True) - place.region
         change = solve(divergence(share * place.weight, difference))
         return changed_in(images, place, place.region + smooth_step(4 * place.weight) * change)
 

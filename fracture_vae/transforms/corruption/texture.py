@@ -87,7 +87,7 @@ class Texture:
         dims = images.dim() - 2
         place = inside(images, params.blobs)
         blobs, _ = to_device(params.blobs, place.box, images.device)
-        std, loss, scale, coefficients = (value.to(images.device) for value in params[1:])
+        std, loss, scale, coefficients = (value.to(images.device, non_blocking=True) for value in params[1:])
         middle = (coefficients.shape[-1] - 1) / 2
         positions = [line / scale[:, None] + middle for line in place.box.offsets(blobs.centre)]
         noise = field(_without_coarse(coefficients), positions)
