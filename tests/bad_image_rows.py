@@ -41,7 +41,7 @@ SETTINGS = {
     "reduction=max": "reduction",
     "kl_floor=5": "override --kl_floor: would have no effect with posterior gaussian; leave it out, or set posterior",
     "kl_target=5 --set beta_schedule=linear": "override --kl_target: would have no effect with beta_schedule linear",
-    "channels=[8]": "override --channels: would have no effect with architecture mlp",
+    "final_learning_rate=0.1": "override --final_learning_rate: would have no effect with lr_schedule constant",
     "capacity_epochs=3": "override --capacity_epochs: would have no effect with capacity None",
     "latent=0": "latent",
     "hidden=[0]": "hidden",
