@@ -89,9 +89,9 @@ class LatentWatch:
             return
         self._warned = True
         logger.warning(
-            "posterior collapse: KL is %.2f nats an image and %d latent units are active, so the decoder all but ignores "
-            "the latent vector. Lower beta, let it rise over the first epochs (beta_schedule linear or cyclical), or give "
-            "free bits; a higher KL weight makes it worse.",
+            "posterior collapse: KL is %.2f nats an image and %d latent units are active, so the decoder all but "
+            "ignores the latent vector. Lower beta, let it rise over the first epochs (beta_schedule linear or "
+            "cyclical), or give free bits; a higher KL weight makes it worse.",
             kl, active,
         )  # fmt: skip
 
