@@ -26,7 +26,7 @@ from monai.bundle.properties import TrainProperties
 from monai.bundle.scripts import create_workflow
 from monai.utils import ensure_tuple
 
-from fracture_vae.configs import is_expression, reached, references, references_at, value_at
+from fracture_vae.configs import is_expression, reached, references, references_at, require_effect, value_at
 from fracture_vae.errors import InputError, exit_status, known_cause, nearest
 
 _TRACKING_KEYS = {"output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config"}
@@ -77,12 +77,13 @@ def bundle_root() -> str:
 
 
 def start() -> None:
-    """First thing a bundle does: refuse unknown overrides, and show bad input as one line with status 2."""
+    """First thing a bundle does: refuse overrides unknown or idle, and show bad input as one line with status 2."""
     started = invocation() or Invocation((), {})
     sys.excepthook = partial(_one_line, {}, {})  # files that do not fit together are told in a line too
     config = load(started.config_files) if started.config_files else {}
     sys.excepthook = partial(_one_line, config, _given(started.config_files, started.overrides))
     check_overrides(config, started.overrides)
+    require_effect(config, started.overrides)
 
 
 def load(config_files: Sequence[Path]) -> dict[str, Any]:

@@ -73,3 +73,21 @@ def _texts(content: Any) -> list[str]:
         return [content]
     parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, list) else ()
     return [text for part in parts for text in _texts(part)]
+
+
+def require_effect(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Refuse an override that counts for nothing beside the value of another setting: it would train the default.
+
+    ``_idle_with_`` in the config says of a setting with which values of which others that is so.
+
+    Raises:
+        InputError: for the first that changes its setting to no effect, with the other setting and its value.
+    """
+    given = {**config, **overrides}
+    for setting, others in config.get("_idle_with_", {}).items():
+        for other, values in others.items():
+            if given[setting] != config[setting] and given[other] in values:
+                beside = f"{other} {given[other]}"
+                raise InputError(
+                    f"override --{setting}: would have no effect with {beside}; leave it out, or set {other}"
+                )

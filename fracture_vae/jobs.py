@@ -81,7 +81,8 @@ def fit_baselines(name: str, cohort: Path, fold: str, project: Path, settings: M
         InputError: for anything wrong with what was given.
     """
     if name not in BASELINES:
-        raise InputError(f"no baseline is called '{name}'{nearest(name, BASELINES)} Known: {', '.join(BASELINES)}")
+        hint = nearest(name, BASELINES) or "."
+        raise InputError(f"no baseline is called '{name}'{hint} Known: {', '.join(BASELINES)}")
     baseline = BASELINES[name]
     known = ("intensity", "hu_window", "percentiles", "score", *baseline.options)
     for key in settings:

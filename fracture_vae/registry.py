@@ -124,5 +124,6 @@ def get(store: ComponentStore, name: str) -> Any:
         load_plugins()
     if name not in store:
         known = ", ".join(sorted(store.names))
-        raise InputError(f"no {store.name[:-1]} is called '{name}'{nearest(name, store.names)} Known: {known}")
+        hint = nearest(name, store.names) or "."
+        raise InputError(f"no {store.name[:-1]} is called '{name}'{hint} Known: {known}")
     return store[name]

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from fracture_vae import bundle
+from fracture_vae.configs import require_effect
 from fracture_vae.errors import InputError
 
 CONFIG = {"a": 1, "train": {"trainer": {"max_epochs": 5}, "handlers": [{"x": 1}, {"y": 2}]}, "_meta_": {"b": 1}}
@@ -160,6 +161,35 @@ def test_what_an_objective_does_not_use_is_refused_beside_its_variant(
             bundle.check_overrides(config, {key: config[key]})
     with pytest.raises(InputError, match=r"free_bits\.json: free_bits: would have no effect"):
         bundle.load([folder / "train.json", *(folder / "variants" / f"{name}.json" for name in ("free_bits", variant))])
+
+
+IDLE = {"floor": 1.0, "head": "plain", "limit": None, "steps": 9,
+        "_idle_with_": {"floor": {"head": ["plain"]}, "steps": {"limit": [None]}}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "given", [{"floor": 5.0, "head": "kept"}, {"head": "kept"}, {"floor": 1.0}, {"steps": 3, "limit": 2}, {}]
+)
+def test_a_setting_counts_where_its_other_lets_it_or_it_is_as_it_was(given: dict[str, Any]) -> None:
+    require_effect(IDLE, given)
+
+
+@pytest.mark.parametrize(
+    ("given", "beside"), [({"floor": 5.0}, "head plain"), ({"steps": 3, "floor": 1.0}, "limit None")]
+)
+def test_a_setting_that_is_idle_beside_another_is_refused(given: dict[str, Any], beside: str) -> None:
+    with pytest.raises(
+        InputError, match=f"would have no effect with {beside}; leave it out, or set {beside.split()[0]}"
+    ):
+        require_effect(IDLE, given)
+
+
+@pytest.mark.parametrize("name", ["mnist_ae", "mnist_vae", "mnist_vq"])
+def test_what_a_bundle_calls_idle_are_settings_it_has(vq3d: Path, name: str) -> None:
+    config = bundle.load([vq3d.parent / name / "configs" / "train.json"])
+    for setting, others in config["_idle_with_"].items():
+        assert {setting, *others} <= set(config)
+        assert not isinstance(config[setting], dict)
 
 
 def test_monai_s_own_arguments_are_no_overrides(

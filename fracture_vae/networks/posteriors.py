@@ -90,16 +90,19 @@ POSTERIORS: Mapping[str, Callable[[int, int, float], nn.Module]] = {
     "delta": DeltaHead,
 }
 
+FLOORED = ("batch_norm", "delta")
+"""Those whose KL divergence from N(0, 1), and from no other prior, cannot vanish."""
+
 
 def build_posterior(name: str, features: int, latent: int, floor: float) -> nn.Module:
-    """Return the head called ``name``; ``floor`` (nats an image) is what ``batch_norm`` and ``delta`` keep.
+    """Return the head called ``name``; ``floor`` (nats an image) is what ``FLOORED`` keep.
 
     Raises:
         InputError: for an unknown name, or a floor that is not above 0 where it counts.
     """
     if name not in POSTERIORS:
         raise InputError(f"posterior '{name}' is not one of {', '.join(POSTERIORS)}")
-    if name != "gaussian" and not 0 < floor <= MOST_FLOOR * latent:
+    if name in FLOORED and not 0 < floor <= MOST_FLOOR * latent:
         raise InputError(f"kl_floor is {floor}; it must be above 0 nats and at most {MOST_FLOOR:g} a latent dimension")
     with torch.no_grad():
         return POSTERIORS[name](features, latent, floor)

@@ -5,10 +5,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from fracture_vae.errors import InputError
 from fracture_vae.networks.autoencoder import require_output, to_sample
 from fracture_vae.networks.coders import CoderConfig, build_coders
 from fracture_vae.networks.gaussian import Gaussian
-from fracture_vae.networks.posteriors import build_posterior
+from fracture_vae.networks.posteriors import FLOORED, build_posterior
 from fracture_vae.networks.priors import StandardPrior, build_prior
 from fracture_vae.registry import NETWORKS
 
@@ -33,7 +34,7 @@ class VAE(nn.Module):
         output: ``sigmoid`` for samples in [0, 1], ``identity`` for others.
         posterior: ``gaussian``, ``batch_norm`` (BN-VAE) or ``delta`` (δ-VAE).
         kl_floor: nats an image that ``batch_norm`` and ``delta`` keep.
-        prior: ``standard`` or ``vamp``.
+        prior: ``standard``; or ``vamp``, with a ``gaussian`` posterior.
         prior_components: pseudo-inputs of ``vamp``.
 
     Raises:
@@ -55,6 +56,8 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         require_output(output)
+        if prior != "standard" and posterior in FLOORED:
+            raise InputError(f"posterior '{posterior}' keeps its floor from N(0, 1) alone; set prior standard")
         self.config = config
         self.output = output
         self.encoder, self.decoder = build_coders(config)

@@ -33,7 +33,8 @@ class ELBO(nn.Module):
 
     β-VAE (Higgins et al. 2017); capacity (Burgess et al. 2018, arXiv:1804.03599, eq. 8, with β as their γ). KL' is
     the KL divergence or, with free bits λ, Σ_d max(λ, mean over the batch of KL_d) (Kingma et al. 2016,
-    arXiv:1606.04934, eq. 15), which is at least λ · d.
+    arXiv:1606.04934, eq. 15), which is at least λ · d. VampPrior's KL divergence has no parts by dimension: all d
+    are one group there, max(λ · d, mean of KL).
 
     Args:
         network: a VAE.
@@ -102,9 +103,10 @@ class ELBO(nn.Module):
         return Restored(VAETerms(total, recon, kl.sum(-1).mean(), penalty[1], apart), made)
 
     def _weigh(self, kl: Tensor) -> Tensor:
-        """Return the KL term of the total from KL divergences (B, d)."""
+        """Return the KL term of the total from KL divergences (B, d), or (B, 1) of all dimensions together."""
         by_dimension = kl.mean(0)
-        counted = by_dimension.clamp(min=self.free_bits).sum() if self.free_bits else by_dimension.sum()
+        free = self.free_bits * self.network.config.latent / len(by_dimension)
+        counted = by_dimension.clamp(min=free).sum() if free else by_dimension.sum()
         return self.beta * ((counted - self.capacity).abs() if self.has_capacity else counted)
 
     def _penalty(self, x: Tensor, q: Gaussian, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -90,7 +90,10 @@ def epochs_asked(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> int
 
 def digest_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
     """Return what identifies a run: a hash of the merged config it starts from and of what is set in it."""
-    content = {"config": {key: value for key, value in config.items() if key != "_help_"}, "overrides": dict(overrides)}
+    content = {
+        "config": {key: value for key, value in config.items() if not key.startswith("_")},
+        "overrides": dict(overrides),
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

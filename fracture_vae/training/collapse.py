@@ -26,8 +26,10 @@ SAMPLES = 10_000
 class LatentWatch:
     """Measures, after each validation, how much of the latent space is used, and warns once of a collapse.
 
-    ``active_units``, ``mutual_information`` (nats) and ``kl`` by dimension (least, median and largest) go to the
-    log, the first two to the validation's metrics, and all dimensions to TensorBoard as ``val/kl_by_dimension``.
+    ``active_units``, ``mutual_information`` (nats) and ``kl`` by dimension (least, median and largest, from N(0, 1)) go
+    to the log, the first two to the validation's metrics, and all dimensions to TensorBoard as
+    ``val/kl_by_dimension``. What is warned of is the validation's KL divergence from the network's own prior, unless a
+    capacity asks for as little.
 
     Args:
         network: the VAE.
@@ -69,24 +71,27 @@ class LatentWatch:
                 f"training diverged in epoch {trainer.state.epoch} (the KL divergence is not finite): lower "
                 "learning_rate, or set precision fp32"
             )
+        from_prior = engine.state.metrics.get("kl_loss", float(kl.sum()))
         engine.state.metrics["active_units"] = use.active_units
         engine.state.metrics["mutual_information"] = use.mutual_information
         logger.info(
-            "latent space: %d of %d units active, KL %.2f nats (by dimension %.2f / %.2f / %.2f), I(x;z) about %.2f",
-            use.active_units, len(kl), kl.sum(), kl.min(), kl.median(), kl.max(), use.mutual_information,
+            "latent space: %d of %d units active, KL %.2f nats (by dimension, from N(0, 1), %.2f / %.2f / %.2f), "
+            "I(x;z) about %.2f",
+            use.active_units, len(kl), from_prior, kl.min(), kl.median(), kl.max(), use.mutual_information,
         )  # fmt: skip
         if self.run_log.writer is not None:
             self.run_log.writer.add_histogram("val/kl_by_dimension", kl.cpu(), trainer.state.epoch)
-        self._warn(float(kl.sum()), use.active_units)
+        if trainer.state.metrics.get("capacity", COLLAPSED_BELOW) >= COLLAPSED_BELOW:
+            self._warn(from_prior, use.active_units)
 
     def _warn(self, kl: float, active: int) -> None:
         if self._warned or (kl >= COLLAPSED_BELOW and active):
             return
         self._warned = True
         logger.warning(
-            "posterior collapse: KL is %.2f nats an image and %d latent units are active, so the decoder ignores the "
-            "latent vector. Lower beta, let it rise over the first epochs (beta_schedule linear or cyclical), or give "
-            "free bits; a higher KL weight makes it worse.",
+            "posterior collapse: KL is %.2f nats an image and %d latent units are active, so the decoder all but "
+            "ignores the latent vector. Lower beta, let it rise over the first epochs (beta_schedule linear or "
+            "cyclical), or give free bits; a higher KL weight makes it worse.",
             kl, active,
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from fracture_vae.cohort.images import LabelledImages
@@ -36,6 +36,19 @@ def require_divisible(dataset: "ImageDataset", by: int) -> None:
     if any(side % by for side in dataset.size[1:]):
         size = "×".join(map(str, dataset.size[1:]))
         raise InputError(f"images of {size} cannot be halved to 1/{by}, as channels say; give channels of fewer stages")
+
+
+def require_several(network: nn.Module, batch_size: int) -> None:
+    """Require more than one sample a step of a network that normalises its features over them.
+
+    Raises:
+        InputError: otherwise, before a run has a folder.
+    """
+    if batch_size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in network.modules()):
+        raise InputError(
+            "one sample a step cannot be batch-normalised; raise batch_size and limit, or set norm layer and another "
+            "posterior than batch_norm"
+        )
 
 
 def _whole(value: object) -> bool:

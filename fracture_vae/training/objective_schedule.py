@@ -17,6 +17,7 @@ from fracture_vae.training.schedules import Schedule, delayed
 ADAPTIVE = "adaptive"
 STEP = 1.02
 """Factor by which an adaptive β rises or falls at each step."""
+_EPOCHS = "the epochs it takes must be 1 or more, and none may be negative"
 _LONG_AFTER = 1_000_000_000
 """An epoch at which every schedule has arrived."""
 
@@ -177,7 +178,7 @@ def weight_schedule(
     if not hasattr(objective, name):
         raise InputError(f"{type(objective).__name__} has no weight '{name}' to schedule")
     if min(start, end) < 0 or epochs < 1 or delay < 0:
-        raise InputError(f"{name} from {start} to {end} over {epochs} epochs after {delay}: none may be negative")
+        raise InputError(f"{name} from {start} to {end} over {epochs} epochs after {delay}: {_EPOCHS}")
     made = registry.get(registry.SCHEDULES, schedule)(start, end, epochs)
     return ScheduledWeight(objective, name, delayed(made, delay), evaluator)
 

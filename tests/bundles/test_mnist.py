@@ -182,7 +182,7 @@ def killed_at_the_end(run: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"max_epochs": 9, "patience": 1, "learning_rate": 1e-12, "final_learning_rate": 1e-12}],
+    [{}, {"max_epochs": 9, "patience": 1, "learning_rate": 1e-12}],
     ids=["all epochs", "stopped early"],
 )
 def test_a_run_killed_after_its_last_epoch_is_finished_and_trains_no_more(
@@ -257,7 +257,7 @@ def test_figures_are_per_image_whatever_batch_size_and_reduction(
     train: Callable[..., Path], name: str, low: float, high: float
 ) -> None:
     """Validation, before anything is learnt: about ln 2, or at most 1, for each of 784 values."""
-    still = {"learning_rate": 1e-12, "final_learning_rate": 1e-12, "save_weights": False, "channels": [4]}
+    still = {"learning_rate": 1e-12, "save_weights": False, "channels": [4]}
     choices = [("sum", 16), ("mean", 64)]
     runs = [train(name, reduction=reduction, batch_size=size, **still) for reduction, size in choices]
     recon = [float(last_row(run)["val/recon_loss"]) for run in runs]

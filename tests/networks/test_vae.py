@@ -104,6 +104,8 @@ def test_it_is_built_from_plain_values() -> None:
         ({"posterior": "gauss"}, "posterior 'gauss'"),
         ({"posterior": "delta", "kl_floor": 0.0}, "kl_floor is 0.0"),
         ({"prior": "normal"}, "prior 'normal'"),
+        ({"prior": "vamp", "posterior": "delta"}, "posterior 'delta' keeps its floor from N\\(0, 1\\) alone"),
+        ({"prior": "vamp", "posterior": "batch_norm"}, "set prior standard"),
         ({"prior": "vamp", "prior_components": 0}, "prior_components is 0"),
         ({"output": "tanh"}, "output 'tanh'"),
         ({"latnet": 3}, "latnet"),

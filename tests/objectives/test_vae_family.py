@@ -143,6 +143,14 @@ def test_with_free_bits_the_kl_term_is_at_least_their_sum(free_bits: float, seed
     assert (terms.total - terms.recon).item() >= free_bits * 3 - 1e-3
 
 
+def test_free_bits_of_a_vamp_prior_are_of_all_dimensions_together() -> None:
+    torch.manual_seed(0)
+    network = VAE(CONFIG, prior="vamp", prior_components=2)
+    terms = ELBO(network, free_bits=50.0)(images())
+    assert terms.kl.item() < 150
+    assert (terms.total - terms.recon).item() == pytest.approx(50 * 3, rel=1e-4)
+
+
 def test_a_schedule_sets_beta_without_a_new_graph() -> None:
     objective = ELBO(Fixed(CONFIG).eval())
     held = objective.beta

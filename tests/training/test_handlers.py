@@ -170,6 +170,34 @@ def test_weights_that_are_not_finite_stop_the_training() -> None:
         engine.run([0], max_epochs=1)
 
 
+def warned_of(metrics: dict[str, float], trainers: dict[str, float], caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the watch warns of where a validation and an epoch ended with these metrics; KL from N(0, 1) is 2 nats."""
+    network = VAE(CoderConfig(shape=(4,), hidden=(), latent=2))
+    with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.zero_()
+        network.head.mean.weight[0, 0] = 2.0
+    run_log = SimpleNamespace(writer=None)
+    batch = {"image": torch.eye(4)[:1].repeat(4, 1) * torch.tensor([[-1.0], [1], [-1], [1]])}
+    watch = LatentWatch(network, [batch], choose("cpu", "fp32"), run_log, Engine(lambda *_: None))
+    watch(
+        SimpleNamespace(state=SimpleNamespace(metrics=metrics)),
+        SimpleNamespace(state=SimpleNamespace(epoch=1, metrics=trainers)),
+    )
+    return [record.message for record in caplog.records if "posterior collapse" in record.message]
+
+
+def test_a_collapse_is_one_towards_the_prior_of_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    assert warned_of({}, {}, caplog) == []
+    (warned,) = warned_of({"kl_loss": 0.25}, {}, caplog)
+    assert "KL is 0.25 nats" in warned
+
+
+def test_a_capacity_that_asks_for_no_code_yet_is_no_collapse(caplog: pytest.LogCaptureFixture) -> None:
+    assert warned_of({"kl_loss": 0.25}, {"capacity": 0.0}, caplog) == []
+    assert len(warned_of({"kl_loss": 0.25}, {"capacity": 2.5}, caplog)) == 1
+
+
 def test_a_latent_space_that_is_lost_ends_the_training() -> None:
     network = VAE(CoderConfig(shape=(4,), hidden=(), latent=2))
     with torch.no_grad():

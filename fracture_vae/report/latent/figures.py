@@ -68,6 +68,7 @@ def _close_up(figure: Figure) -> None:
     if empty > 0:
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, height - empty)
+        figure.draw_without_rendering()  # one pass of the layout alone leaves the axis's name on the note below
 
 
 def scatter(places: Tensor, labels: Tensor, across: str, up: str) -> Figure:

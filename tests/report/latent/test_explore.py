@@ -200,11 +200,18 @@ def test_other_data_than_the_run_was_trained_on_is_told(vae_run: Path, monkeypat
         open_latent(vae_run)
 
 
-def test_images_lie_close_below_the_title(model: LatentModel, tmp_path: Path) -> None:
+def test_images_lie_close_below_the_title_and_what_is_below_them_above_the_note(
+    model: LatentModel, tmp_path: Path
+) -> None:
     figure = pictures(strip(model, choose_ends(model, find_points(model, 0), None, None)))
     head(figure, Heading("Interpolation", "run", "note"))
     save(figure, tmp_path / "strip.png")
+    figure.set_layout_engine("none")  # as it was written
     figure.draw_without_rendering()
-    title = next(text for text in figure.texts if text.get_text().startswith("Interpolation"))
-    gap = title.get_window_extent().y0 - figure.axes[0].get_window_extent().y1
-    assert 0 < gap < 0.15 * figure.dpi
+    (axes,) = figure.axes
+    title, note = (
+        next(text for text in figure.texts if text.get_text().startswith(start)).get_window_extent()
+        for start in ("Interpolation", "note")
+    )
+    assert 0 < title.y0 - axes.get_window_extent().y1 < 0.15 * figure.dpi
+    assert axes.xaxis.label.get_window_extent().y0 > note.y1
