@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -12,10 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fracture_vae.errors import InputError
 from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer
+from tools.benchmarks.batch_size import larger_rates, parsed
 from tools.benchmarks.family_speed import epochs_until
 from tools.benchmarks.neighbour import Neighbour
-from tools.benchmarks.performance_tables import filled
-from tools.benchmarks.precision import batch_sizes, validation_loss
+from tools.benchmarks.performance_tables import batch_size, filled
+from tools.benchmarks.precision import validation_loss
 from tools.benchmarks.scaling import line
 from tools.benchmarks.startup import FIRST_STEP
 from tools.benchmarks.study import Bundle, volume, write_study
@@ -134,8 +136,25 @@ def test_tables_are_written_between_their_marks_and_nowhere_else() -> None:
 
 
 def test_a_batch_four_times_as_large_learns_at_four_times_the_rate() -> None:
-    small, large = batch_sizes(16).values()
-    assert (small["batch_size"], large["batch_size"]) == (4, 16)
+    small, large = larger_rates(4), larger_rates(16)
     assert (small["learning_rate"], large["learning_rate"]) == (1e-4, 4e-4)
     assert large["final_learning_rate"] == 4 * small["final_learning_rate"]
-    assert batch_sizes(2)["batch 2"]["learning_rate"] == 1e-4, "no less for a smaller one"
+    assert larger_rates(2) == small, "no less for a smaller one"
+
+
+def test_a_run_is_a_batch_size_and_a_learning_rate() -> None:
+    assert parsed("16:4e-3") == (16, 0.004)
+    for wrong in ("16", "16:", "0:1e-3", "x:1", "4:-1"):
+        with pytest.raises(click.BadParameter, match="write them as 16:4e-3"):
+            parsed(wrong)
+
+
+def test_losses_are_listed_by_batch_and_rate() -> None:
+    rows = [
+        {"batch_size": size, "learning_rate": 1e-3, "epochs": 2, "loss": loss}
+        for size, loss in [(16, 0.2), (4, 0.1), (4, 0.3)]
+    ]
+    assert batch_size({"data": "study", "rows": rows})[1:] == [
+        ("validation loss, batch of 4, learning rate 0.001, 2 epochs", "0.2000 (0.1000, 0.3000)"),
+        ("validation loss, batch of 16, learning rate 0.001, 2 epochs", "0.2000 (one seed)"),
+    ]

@@ -24,7 +24,8 @@ from ignite.engine import Engine, Events
 
 from fracture_vae.files import write_csv, write_text
 from fracture_vae.training import best_device
-from tools.benchmarks.precision import SMALL_BATCH, larger_rates, validation_loss
+from tools.benchmarks.batch_size import SMALL_BATCH, larger_rates
+from tools.benchmarks.precision import validation_loss
 from tools.benchmarks.study import Bundle
 from tools.benchmarks.timing import machine
 from tools.benchmarks.training import EPOCHS, FOLDS

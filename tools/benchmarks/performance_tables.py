@@ -7,6 +7,7 @@ A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; what is be
 
 import json
 import re
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -82,6 +83,22 @@ def precision(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("of each seed", ", ".join(map(str, result["each_seed"]))),
         (f"standard deviation of the seeds in {first}, of the mean", f"{result['spread_of_seeds']:.1%}"),
     ]
+
+
+def batch_size(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of batch_size.py."""
+    found: dict[tuple[int, float, int], list[float]] = {}
+    for row in result["rows"]:
+        found.setdefault((row["batch_size"], row["learning_rate"], row["epochs"]), []).append(row["loss"])
+    return [("data", result["data"])] + [
+        (f"validation loss, batch of {size}, learning rate {rate:g}, {epochs} epochs", f"{_spread(losses)}")
+        for (size, rate, epochs), losses in sorted(found.items())
+    ]
+
+
+def _spread(values: Sequence[float]) -> str:
+    listed = ", ".join(f"{value:.4f}" for value in values)
+    return f"{statistics.fmean(values):.4f} ({listed})" if len(values) > 1 else f"{listed} (one seed)"
 
 
 def scaling(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -168,7 +185,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, str]]]] = {
     "inference_memory": inference_memory,
     "startup": startup,
     "precision": precision,
-    "batch_size": precision,
+    "batch_size": batch_size,
     "scaling": scaling,
     "five_folds": five_folds,
     "family_speed": family_speed,

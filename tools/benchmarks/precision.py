@@ -1,33 +1,31 @@
-"""Does bfloat16 learn what float32 learns, and a large batch what a small one does? Losses after the same trainings.
+"""Does bfloat16 learn what float32 learns? Losses after the same trainings.
 
     python -m tools.benchmarks.precision --out docs/results_precision.json [--cohort study/cohort.csv --fold 1]
-    python -m tools.benchmarks.precision --batch-size 16 --cohort study/cohort.csv
 
 The bundle trains both ways from the same seeds, so with the same weights, volumes and epochs; all else is as in its
-config but for a smaller network and, between precisions, a higher learning rate. A larger batch has the learning rate
-times what it is larger by. Without ``--cohort`` it trains on made-up volumes. A training's loss is the mean of its last
-validations, whose spread is then that of the seeds.
+config but for a smaller network and a higher learning rate, with which so short a training comes further. Without
+``--cohort`` it trains on made-up volumes. A training's loss is the mean of its last validations, whose spread is then
+that of the seeds.
 """
 
 import csv
 import json
 import statistics
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 
-from fracture_vae.files import read_json, write_text
+from fracture_vae.files import write_text
 from fracture_vae.training import best_device
-from tools.benchmarks.study import CONFIGS, RECONSTRUCTION, Bundle, write_study
+from tools.benchmarks.study import Bundle, write_study
 from tools.benchmarks.timing import machine
 
-NETWORK = {"channels": [16, 32, 64], "quantizer_options#num_codes": 128, "quantizer_options#dim": 64}
+NETWORK: Mapping[str, Any] = {"channels": [16, 32, 64], "quantizer_options#num_codes": 128, "quantizer_options#dim": 64}
 LEARNING_RATE = 1e-3
-"""Between precisions: with it so short a training comes further."""
-SMALL_BATCH = 4
 LAST = 5
 """Validations averaged."""
 
@@ -47,9 +45,6 @@ def validation_loss(run: Path) -> float:
 @click.option("--volumes", default=32, show_default=True, help="Made-up volumes to train on.")
 @click.option("--epochs", default=40, show_default=True)
 @click.option("--seeds", default=5, show_default=True)
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), help=f"Compare this with {SMALL_BATCH} instead of precisions."
-)
 @click.option("--device", default=str(best_device()), show_default=True)
 def main(
     out: Path | None,
@@ -59,18 +54,16 @@ def main(
     volumes: int,
     epochs: int,
     seeds: int,
-    batch_size: int | None,
     device: str,
 ) -> None:
-    ways = batch_sizes(batch_size) if batch_size else {kind: {"precision": kind} for kind in ("fp32", "bf16")}
-    losses: dict[str, list[float]] = {way: [] for way in ways}
+    losses: dict[str, list[float]] = {"fp32": [], "bf16": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table = cohort or write_study(folder / "study", volumes, 8, size)
         for seed in range(seeds):
-            for way, own in ways.items():
+            for way in losses:
                 rates = {"learning_rate": LEARNING_RATE, "final_learning_rate": LEARNING_RATE / 100}
-                settings = {**rates, **NETWORK, **own}
+                settings = {**rates, **NETWORK, "precision": way}
                 bundle = Bundle(
                     table, folder / f"{way}-{seed}", seed=seed, max_epochs=epochs, fold=fold, device=device,
                     compile=False, **settings,
@@ -92,18 +85,6 @@ def main(
     click.echo(json.dumps(result, indent=2))
     if out is not None:
         write_text(out, json.dumps(result, indent=2) + "\n")
-
-
-def batch_sizes(large: int) -> dict[str, dict[str, Any]]:
-    """Return the settings of the small batch, with the bundle's own rates, and of the large one, by their names."""
-    return {f"batch {size}": {"batch_size": size, **larger_rates(size)} for size in (SMALL_BATCH, large)}
-
-
-def larger_rates(batch_size: int) -> dict[str, float]:
-    """Return the bundle's learning rates for a batch: as they are up to its own, times what it is larger by beyond."""
-    shipped = read_json(CONFIGS / "train.json") | read_json(CONFIGS / RECONSTRUCTION)
-    larger = max(batch_size / SMALL_BATCH, 1)
-    return {name: shipped[name] * larger for name in ("learning_rate", "final_learning_rate")}
 
 
 if __name__ == "__main__":

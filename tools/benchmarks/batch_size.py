@@ -1,0 +1,79 @@
+"""Does a larger batch learn what a small one does in as many epochs, and at which learning rate?
+
+    python -m tools.benchmarks.batch_size study/cohort.csv 4:1e-3 16:4e-3 --out docs/results_batch_size.json
+
+Each RUN is a batch size and a learning rate: the bundle's variant *reconstruction* trains with them from the same
+seeds, all else as in its config but for the smaller network of `tools.benchmarks.precision`. A loss is the mean of the
+last validations. Runs are added to those that the file holds already.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from fracture_vae.files import read_json, write_text
+from fracture_vae.training import best_device
+from tools.benchmarks.precision import NETWORK, validation_loss
+from tools.benchmarks.study import CONFIGS, RECONSTRUCTION, Bundle
+from tools.benchmarks.timing import machine
+
+SMALL_BATCH = 4
+"""The bundle's own."""
+
+
+def larger_rates(batch_size: int) -> dict[str, float]:
+    """Return the bundle's learning rates for a batch: as they are up to its own, times what it is larger by beyond."""
+    shipped = read_json(CONFIGS / "train.json") | read_json(CONFIGS / RECONSTRUCTION)
+    larger = max(batch_size / SMALL_BATCH, 1)
+    return {name: shipped[name] * larger for name in ("learning_rate", "final_learning_rate")}
+
+
+def parsed(run: str) -> tuple[int, float]:
+    """Return the batch size and the learning rate that a RUN says."""
+    size, colon, rate = run.partition(":")
+    try:
+        found = int(size), float(rate)
+    except ValueError:
+        found = 0, 0.0
+    if not colon or min(found) <= 0:
+        raise click.BadParameter(f"'{run}' is no batch size and learning rate; write them as 16:4e-3")
+    return found
+
+
+@click.command(help=__doc__)
+@click.argument("cohort", type=click.Path(exists=True, path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--fold", default=1, show_default=True)
+@click.option("--epochs", default=40, show_default=True)
+@click.option("--seeds", default=1, show_default=True)
+@click.option("--device", default=str(best_device()), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="JSON to add to.")
+def main(
+    cohort: Path, runs: tuple[str, ...], fold: int, epochs: int, seeds: int, device: str, out: Path | None
+) -> None:
+    result: dict[str, Any] = read_json(out) if out is not None and out.is_file() else {"rows": []}
+    result |= {"machine": machine(), "torch": torch.__version__, "data": cohort.parent.name, "fold": fold}
+    for seed in range(seeds):
+        for batch_size, rate in map(parsed, runs):
+            own: Mapping[str, Any] = {"batch_size": batch_size, "learning_rate": rate, "epochs": epochs, "seed": seed}
+            if any(own.items() <= row.items() for row in result["rows"]):
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                bundle = Bundle(
+                    cohort, Path(folder), seed=seed, max_epochs=epochs, fold=fold, device=device, compile=False,
+                    batch_size=batch_size, learning_rate=rate, final_learning_rate=rate / 100, **NETWORK,
+                )  # fmt: skip
+                loss = validation_loss(bundle.train())
+            click.echo(f"batch {batch_size}, learning rate {rate:g}, seed {seed}: {loss:.6f}")
+            result["rows"].append({**own, "loss": round(loss, 6)})
+            if out is not None:
+                write_text(out, json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
