@@ -114,8 +114,8 @@ def test_what_bundles_share_is_the_same_file(name: str, file: str) -> None:
 
 
 def _program(content: dict[str, Any]) -> list[str]:
-    """What a bundle's training does, but for checks of what it alone has: a likelihood, or stages that halve."""
-    own = ("$training.require_bound(", "$training.require_divisible(")
+    """What a bundle's training does, but for checks of what not all have: a likelihood, stages that halve, batch norm of vectors."""
+    own = ("$training.require_bound(", "$training.require_divisible(", "$training.require_several(")
     return [step for step in content["training"] if not step.startswith(own)]
 
 
