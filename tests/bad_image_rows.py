@@ -148,7 +148,7 @@ IMAGE_ROWS = [
     Bad("train: a variant of another bundle", nothing, "train {bundle} --variant free_bits", ("no variant 'free_bits'; it has bottleneck_32x",)),
     Bad("train: a fold of a bundle without folds", nothing, "train {mnist_vae} --fold 2", ("--fold 2:", "has no folds; leave it out")),
     Bad("train: a cohort for a bundle without one", nothing, "train {mnist_vae} --cohort cohort.csv", ("the config has no key 'cohort'",)),
-    Bad("train 2D: images that stages cannot halve", nothing, f"{TRAIN_VQ} --set channels=[8,8,8]", ("images of 28×28 cannot be halved to 1/8", "fewer stages")),
+    Bad("train 2D: more stages than halve an image", nothing, f"{TRAIN_VQ} --set channels=[8,8,8,8,8,8]", ("VQVAEConfig.size is (28, 28); it must be above 32", "6 stages", "give fewer")),
     *(Bad(f"train: images {name}", make, TRAIN_SET, (says,)) for name, (make, says) in SETS.items()),
     *(Bad(f"train: a matrix {name}", make, f"{TRAIN_MATRIX}{data}", says) for name, (make, data, says) in MATRICES.items()),
     *(Bad(f"train 2D --set {key}", nothing, f"{TRAIN_VAE} --set {key}", (says,)) for key, says in SETTINGS.items()),

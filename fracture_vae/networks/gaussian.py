@@ -31,6 +31,19 @@ class Gaussian(NamedTuple):
         squared = (z - self.mean).square() * (-self.log_variance).exp()
         return -0.5 * (squared + self.log_variance + _LOG_2PI).sum(-1)
 
+    def log_densities(self, z: Tensor) -> Tensor:
+        """Return log q_b(z) (…, B) of every z (…, d) under every one of the Gaussians.
+
+        As (z - μ)² / σ² = z² / σ² - 2 z μ / σ² + μ² / σ² it is one matrix product, in which nothing of (…, B, d) is
+        held. The terms cancel where σ is small beside z, so it is taken in float64 where the device has that.
+        """
+        dtype = torch.float32 if z.device.type == "mps" else torch.float64
+        z, mean, log_variance = (part.to(dtype) for part in (z, *self))
+        precision = (-log_variance).exp()
+        squared = torch.cat([z.square(), z], -1) @ torch.cat([precision, -2 * mean * precision], -1).T
+        constant = (mean.square() * precision + log_variance + _LOG_2PI).sum(-1)
+        return -0.5 * (squared + constant)
+
     def kl_to_standard(self) -> Tensor:
         """Return KL(q || N(0, 1)) of every dimension (B, d) (Kingma & Welling 2014, appendix B)."""
         return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)

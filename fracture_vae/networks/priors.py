@@ -52,9 +52,8 @@ class VampPrior(nn.Module):
 
     def log_density(self, z: Tensor) -> Tensor:
         """Return log p(z) of z (…, d), summed over d."""
-        mixture = self._components()
-        by_component = mixture.log_density(z.unsqueeze(-2))
-        return by_component.logsumexp(-1) - math.log(len(self.inputs))
+        by_component = self._components().log_densities(z)
+        return (by_component.logsumexp(-1) - math.log(len(self.inputs))).to(z.dtype)
 
     def sample(self, count: int) -> Tensor:
         """Return (count, d)."""

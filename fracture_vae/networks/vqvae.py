@@ -7,6 +7,7 @@ from math import gcd
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
@@ -45,10 +46,13 @@ class VQVAEConfig:
     """How many vertebral levels the decoder is told apart; 0 tells it none."""
     level_dropout: float = 0.1
     """Probability that training forgets an image's level, in [0, 1)."""
+    size: tuple[int, ...] | None = None
+    """Sides of all images, which the stages then need not divide; None takes any that they do."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.channels, list):
-            object.__setattr__(self, "channels", tuple(self.channels))
+        for name in ("channels", "size"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         _require(self.spatial_dims in (2, 3), "spatial_dims", self.spatial_dims, "2 or 3")
         _require(self.in_channels >= 1, "in_channels", self.in_channels, "1 or more")
         positive = isinstance(self.channels, tuple) and all(isinstance(c, int) and c >= 1 for c in self.channels)
@@ -58,6 +62,13 @@ class VQVAEConfig:
         _require(0 <= self.negative_slope < 1, "negative_slope", self.negative_slope, "at least 0 and below 1")
         _require(self.levels >= 0, "levels", self.levels, "0 or more")
         _require(0 <= self.level_dropout < 1, "level_dropout", self.level_dropout, "at least 0 and below 1")
+        if self.size is not None:
+            whole = isinstance(self.size, tuple) and all(isinstance(n, int) and n >= 1 for n in self.size)
+            right = whole and len(self.size) == self.spatial_dims
+            _require(right, "size", self.size, f"{self.spatial_dims} whole numbers >= 1")
+            fewest = 2 ** (len(self.channels) - 1)
+            told = f"above {fewest} on every axis for {len(self.channels)} stages, each of which halves it; give fewer"
+            _require(min(self.size) > fewest, "size", self.size, told)
 
 
 class VQOutput(NamedTuple):
@@ -80,7 +91,8 @@ class VQVAE(nn.Module):
     has no dropout, which would change the code a vector gets from one pass to the next. Decoder: the mirror, with
     transposed convolutions and a sigmoid.
 
-    Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``. Where the config has ``levels``, the
+    Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``; or of the config's ``size``, framed
+    with zeros to such multiples for the encoder, and cut to it after the decoder. Where the config has ``levels``, the
     decoder is told each image's level (B,) int64, counted from 1; 0 or None is unknown. The codes are not: they
     describe the image, whatever its level.
     """
@@ -92,6 +104,7 @@ class VQVAE(nn.Module):
         super().__init__()
         self.config = config
         self.downsampling = 2 ** len(config.channels)
+        self._frame = _margins(config.size, self.downsampling)
         deepest = config.channels[-1]
         widths = (config.in_channels, *config.channels)
         steps = list(pairwise(widths))
@@ -131,18 +144,16 @@ class VQVAE(nn.Module):
         """Encoder vectors z (B, D, \\*latent) of x (B, C, \\*spatial).
 
         Raises:
-            InputError: when a size is not a multiple of ``downsampling``.
+            InputError: when a size is not a multiple of ``downsampling``, or not the config's.
         """
-        if not being_exported() and any(size % self.downsampling for size in x.shape[2:]):
-            raise InputError(
-                f"image size {tuple(x.shape[2:])} is not a multiple of {self.downsampling} on every axis; "
-                f"pad it (DivisiblePadd with k={self.downsampling})"
-            )
-        return self.to_quantizer(self.encoder(x))
+        if not being_exported():
+            self._require_size(tuple(x.shape[2:]))
+        return self.to_quantizer(self.encoder(self._framed(x)))
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Features (B, channels[i], \\*spatial / 2^(i + 1)) of x (B, C, \\*spatial) after each stage of the encoder."""
+        """Features (B, channels[i], \\*spatial / 2^(i + 1)) of framed x (B, C, \\*spatial) after each encoder stage."""
         found = []
+        x = self._framed(x)
         for stage in self.encoder:
             x = stage(x)
             found.append(x)
@@ -156,12 +167,27 @@ class VQVAE(nn.Module):
         """Reconstruction (B, C, \\*spatial) from code vectors (B, D, \\*latent)."""
         deepest = self.from_quantizer(z)
         told = deepest if self.level is None else self.level(deepest, level)
-        return torch.sigmoid(self.decoder(told).float())
+        return torch.sigmoid(self._cut(self.decoder(told)).float())
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
         """Codes (B, \\*latent) int64 of x (B, C, \\*spatial)."""
         return self.quantize(self.encode(x)).codes
+
+    def _require_size(self, size: tuple[int, ...]) -> None:
+        if self.config.size is not None and size != self.config.size:
+            raise InputError(f"image size {size} is not {self.config.size}, which the network was made for")
+        if self.config.size is None and any(side % self.downsampling for side in size):
+            raise InputError(
+                f"image size {size} is not a multiple of {self.downsampling} on every axis; "
+                f"pad it (DivisiblePadd with k={self.downsampling})"
+            )
+
+    def _framed(self, x: Tensor) -> Tensor:
+        return F.pad(x, self._frame) if any(self._frame) else x
+
+    def _cut(self, x: Tensor) -> Tensor:
+        return F.pad(x, [-side for side in self._frame]) if any(self._frame) else x
 
 
 VQVAE.example = staticmethod(lambda: VQVAE(VQVAEConfig(channels=(4, 8)), build_quantizer("vq", num_codes=16, dim=8)))
@@ -170,6 +196,12 @@ VQVAE.example = staticmethod(lambda: VQVAE(VQVAEConfig(channels=(4, 8)), build_q
 def find_vqvae(network: nn.Module) -> VQVAE | None:
     """Return the VQ-VAE that ``network`` is or holds, or None."""
     return next((module for module in network.modules() if isinstance(module, VQVAE)), None)
+
+
+def _margins(size: tuple[int, ...] | None, multiple: int) -> list[int]:
+    """What F.pad takes to centre ``size`` in multiples of ``multiple``: the last axis first, before and behind."""
+    lacking = [-side % multiple for side in reversed(size or ())]
+    return [part for amount in lacking for part in (amount // 2, amount - amount // 2)]
 
 
 def _stage(

@@ -11,7 +11,7 @@ from fracture_vae.training.dictionaries import DictionaryDataset, Preprocessd
 from fracture_vae.training.distributed import device_ids, join_processes, leave_processes, rank, world_size
 from fracture_vae.training.early_stopping import EarlyStopping
 from fracture_vae.training.final_bound import FinalBound, require_bound
-from fracture_vae.training.images import ImageDataset, require_divisible, require_several
+from fracture_vae.training.images import ImageDataset, require_several
 from fracture_vae.training.learning_rate import learning_rate_schedule
 from fracture_vae.training.metrics import key_metric, lower_is_better, mean_terms, prepare_batch, total_loss
 from fracture_vae.training.objective_schedule import KLPlan, kl_control
@@ -85,7 +85,6 @@ __all__ = [
     "rank",
     "require_bound",
     "require_counts",
-    "require_divisible",
     "require_several",
     "require_tracking",
     "run_folder",

@@ -27,17 +27,6 @@ _AT_ONCE = 1000  # images drawn at a time, which bounds the memory
 BINARISATIONS = {"middle": above_middle, "drawn": drawn}
 
 
-def require_divisible(dataset: "ImageDataset", by: int) -> None:
-    """Require images that a network whose stages halve them can do with, before a run has a folder.
-
-    Raises:
-        InputError: when a side of the images is not a multiple of ``by``.
-    """
-    if any(side % by for side in dataset.size[1:]):
-        size = "×".join(map(str, dataset.size[1:]))
-        raise InputError(f"images of {size} cannot be halved to 1/{by}, as channels say; give channels of fewer stages")
-
-
 def require_several(network: nn.Module, batch_size: int) -> None:
     """Require more than one sample a step of a network that normalises its features over them.
 

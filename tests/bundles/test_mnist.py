@@ -115,7 +115,7 @@ def test_what_bundles_share_is_the_same_file(name: str, file: str) -> None:
 
 def _program(content: dict[str, Any]) -> list[str]:
     """What a bundle's training does, but for checks of what only some have, such as a likelihood."""
-    own = ("$training.require_bound(", "$training.require_divisible(", "$training.require_several(")
+    own = ("$training.require_bound(", "$training.require_several(")
     return [step for step in content["training"] if not step.startswith(own)]
 
 

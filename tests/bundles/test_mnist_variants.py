@@ -50,6 +50,7 @@ EFFECTS: dict[tuple[str, str], list[tuple[str, Any]]] = {
     ("mnist_vq", "fsq"): [("network.quantizer.__class__.__name__", "FiniteScalarQuantizer")],
     ("mnist_vq", "gradient"): [("network.quantizer.ema", False)],
     ("mnist_vq", "l2"): [("objective.fidelity.distance", "l2")],
+    ("mnist_vq", "one_class"): [("network.downsampling", 16), ("network.quantizer.num_codes", 512)],
     ("mnist_vq", "perceptual"): [("objective.perceptual.__class__.__name__", "FeatureDistance")],
 }
 """What each variant makes of an object the config builds; the plain bundle has another value there."""

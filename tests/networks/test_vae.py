@@ -1,12 +1,15 @@
 """Posteriors, priors and the VAE they make up."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from fracture_vae.errors import InputError
 from fracture_vae.networks import VAE, CoderConfig, build_network
@@ -26,6 +29,18 @@ def test_gaussian_densities_and_divergence_are_torch_s() -> None:
     assert torch.allclose(q.log_density(z), normal(q).log_prob(z).sum(-1), atol=1e-5)
     assert torch.allclose(q.kl_to_standard(), kl_divergence(normal(q), Normal(0.0, 1.0)), atol=1e-5)
     assert torch.allclose(standard_log_density(z), Normal(0.0, 1.0).log_prob(z).sum(-1), atol=1e-5)
+
+
+@pytest.mark.parametrize("log_variance", [0.0, -6.0, -14.0])
+def test_densities_under_many_gaussians_are_the_direct_formula_s(log_variance: float) -> None:
+    """To far below a nat even where z² / σ² is 10⁷, and under autocast, whose products have 8 bits."""
+    torch.manual_seed(0)
+    many = Gaussian(torch.randn(6, 16), log_variance + 0.1 * torch.randn(6, 16))
+    z = many.mean[torch.tensor([[0, 1, 2, 3], [5, 5, 4, 0]])] + 1e-3 * torch.randn(2, 4, 16)
+    exact = Gaussian(many.mean.double(), many.log_variance.double()).log_density(z.double().unsqueeze(-2))
+    assert exact.shape == (2, 4, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(many.log_densities(z).double(), exact, rtol=1e-9, atol=1e-5)
 
 
 def test_draws_have_the_gaussian_s_moments() -> None:
@@ -74,6 +89,23 @@ def test_a_vamp_prior_is_the_mixture_of_its_pseudo_inputs_posteriors() -> None:
     assert torch.allclose(vae.prior.log_density(z), mixture.log_prob(z), atol=1e-5)
     assert vae.prior.sample(9).shape == (9, 3)
     assert sum("inputs" in name for name, _ in vae.named_parameters()) == 1, "the posterior is the network's own"
+
+
+def test_a_vamp_prior_makes_no_tensor_of_draws_by_components_by_dimensions() -> None:
+    made: list[int] = []
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            made.extend(part.numel() for part in tree_leaves(out) if isinstance(part, torch.Tensor))
+            return out
+
+    vae = VAE(SMALL, prior="vamp", prior_components=60)
+    z = torch.randn(5, 40, 3, requires_grad=True)
+    with Sizes():
+        vae.prior.log_density(z).sum().backward()
+    assert z.grad is not None
+    assert max(made) == 5 * 40 * 60
 
 
 def test_the_divergence_of_a_vamp_prior_is_estimated_from_the_draw() -> None:

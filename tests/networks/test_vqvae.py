@@ -78,6 +78,9 @@ def test_config_takes_lists_and_is_hashable() -> None:
         ({"norm": "layer"}, "norm is 'layer'"),
         ({"dropout": 1}, "dropout is 1"),
         ({"in_channels": 0}, "in_channels is 0"),
+        ({"size": (28, 28)}, "size is (28, 28); it must be 3 whole numbers"),
+        ({"size": 28}, "size is 28; it must be 3 whole numbers"),
+        ({"size": (9, 8, 9)}, "size is (9, 8, 9); it must be above 8 on every axis for 4 stages"),
         ({"negative_slope": -0.1}, "negative_slope is -0.1"),
     ],
 )
@@ -86,6 +89,21 @@ def test_wrong_config_is_one_line(options: dict, words: str) -> None:
         VQVAEConfig(**options)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_images_of_a_known_size_are_framed_with_zeros_and_their_reconstructions_cut() -> None:
+    known = small_net(spatial_dims=2, size=[7, 10]).eval()
+    any_size = small_net(spatial_dims=2).eval()
+    any_size.load_state_dict(known.state_dict())
+    x = torch.rand(2, 1, 7, 10)
+    framed = torch.zeros(2, 1, 8, 12)
+    framed[:, :, :7, 1:11] = x
+    assert known.encode(x).shape == (2, 4, 2, 3)
+    assert torch.equal(known.encode(x), any_size.encode(framed))
+    assert torch.allclose(known(x), any_size(framed)[:, :, :7, 1:11])
+    assert [part.shape[2:] for part in known.features(x)] == [(4, 6), (2, 3)]
+    with pytest.raises(InputError, match=r"image size \(8, 12\) is not \(7, 10\), which the network was made for"):
+        known(framed)
 
 
 def test_size_that_does_not_divide_is_named() -> None:

@@ -35,7 +35,7 @@ from tools.benchmarks.timing import machine
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MATRIX_VARIANTS = ("vectors", "standard", "beta", "lightweight")
 """Of `mnist_vae` and `mnist_ae`, for matrices and not for images."""
-DETECTORS = (("mnist_ae", "one_class"), ("mnist_vae", "one_class"), ("mnist_vq", None))
+DETECTORS = (("mnist_ae", "one_class"), ("mnist_vae", "one_class"), ("mnist_vq", "one_class"), ("mnist_vq", None))
 
 
 class Budget(NamedTuple):

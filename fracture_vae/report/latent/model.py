@@ -92,7 +92,7 @@ class LatentModel:
 
     def _grid(self, z: Tensor) -> Tensor:
         assert isinstance(self.network, VQVAE)
-        grid = [size // self.network.downsampling for size in self.images.size[1:]]
+        grid = [-(-size // self.network.downsampling) for size in self.images.size[1:]]
         return z.unflatten(1, (-1, *grid))
 
 
