@@ -10,6 +10,7 @@ choose nothing. Models, maps and rows are kept in the cache folder, and a run th
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from fracture_vae.training.run_folder import git_revision, versions
 from tools.benchmarks.detection_bench import Bench
 from tools.benchmarks.detection_data import SELECTION_FOLD, SELECTION_SEED, TEST_FOLD, TEST_SEED, detection_cohort
 from tools.benchmarks.detection_pages import DETECTION, write_pages
-from tools.benchmarks.detection_rows import DEFAULT, TASKS, rows_of
+from tools.benchmarks.detection_rows import BASELINES, DEFAULT, TASKS, rows_of
 from tools.benchmarks.timing import machine
 
 
@@ -44,6 +45,11 @@ def measured(bench: Bench, only: tuple[str, ...]) -> list[dict[str, Any]]:
             if row != default:
                 result["default_minus_it"] = bench.compared(default, row)
     return results
+
+
+def _alike(earlier: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
+    """Tell whether networks were trained for as long: others do not stand in one table."""
+    return all(earlier[name] == value for name, value in about.items())
 
 
 @click.command(help=__doc__)
@@ -76,7 +82,9 @@ def main(
             continue
         about = {"fold": fold, "epochs": TASKS[task]["max_epochs"], "training": len(cohort.training(fold))}
         there = read_json(docs / DETECTION) if (docs / DETECTION).is_file() else {}
-        together = {result["row"]: result for result in [*there.get(task, {}).get("rows", []), *rows]}
+        earlier = there.get(task, {})
+        kept = [row for row in earlier.get("rows", []) if row["model"] in BASELINES or _alike(earlier, about)]
+        together = {result["row"]: result for result in [*kept, *rows]}
         listed = [together[row.name] for row in rows_of(task) if row.name in together]
         figures = {**there, task: {**record, **about, **rows[0]["by_seed"][0]["cases"], "rows": listed}}
         write_text(docs / DETECTION, json.dumps(figures, indent=1) + "\n")
