@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from fracture_vae.jobs import variant_config
+from fracture_vae import bundle
+from fracture_vae.jobs import training_config, variant_config, variant_configs
 from fracture_vae.training.fitting import BASELINES
 from fracture_vae.transforms.corruption import build_corruption
 from tools.benchmarks import detection_rows
 from tools.benchmarks.detection_bench import Bench
 from tools.benchmarks.detection_page import page
-from tools.benchmarks.detection_rows import DEFAULT, MONAI, TASKS, TRAININGS, rows_of
+from tools.benchmarks.detection_rows import DEFAULT, MONAI, TASKS, TRAININGS, rows_of, settings_of
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "vq3d"
 
@@ -85,3 +86,13 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
     made = [bench._kept("figures", "a, b", {"of": 1}, lambda number=number: {"value": number}) for number in (1, 2)]
     assert made == [{"value": 1}, {"value": 1}]
     assert bench._kept("figures", "a, b", {"of": 2}, lambda: {"value": 3}) == {"value": 3}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_training_is_given_what_its_config_uses(name: str, task: str) -> None:
+    training = TRAININGS[name]
+    overlays = variant_configs(BUNDLE, training.variant) if training.variant else ()
+    given = {key: value for key, value in settings_of(training, task).items() if key not in training.idle}
+    config = bundle.load([training_config(BUNDLE), *overlays])
+    bundle.check_overrides(config, {**given, "seed": 0, "cohort": "cohort.csv", "project_dir": "runs"})

@@ -12,7 +12,7 @@ from fracture_vae.files import read_json
 from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, variant_configs
 from fracture_vae.training.fitting import BASELINES
 from tools.benchmarks.detection_monai import monai_maps
-from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row
+from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row, settings_of
 from tools.benchmarks.keeping import Keeper, rounded
 
 MEASURES = ("auroc", "average_precision", "voxel_average_precision", "aupro", "dice@oracle")
@@ -99,17 +99,15 @@ class Bench:
     def _trained(self, name: str, seed: int) -> dict[str, Any]:
         training = TRAININGS[name]
         variants = variant_configs(BUNDLES / "vq3d", training.variant) if training.variant else ()
-        epochs = TASKS[self.task]["max_epochs"]
-        length = {"patience": epochs, "val_interval": epochs, "seed": seed, "progress": False}
-        own = {**training.settings, **training.by_task.get(self.task, {})}
         below = self._trained(training.over, seed) if training.over else {}
-        over = {"vqvae_checkpoint": below["path"]} if below else {}
-        settings = {**training.common, **TASKS[self.task], **own, **over, **length, "cohort": str(self.cohort.path)}
+        own = {"seed": seed, "cohort": str(self.cohort.path)} | ({"vqvae_checkpoint": below["path"]} if below else {})
+        settings = {**settings_of(training, self.task), **own}
 
         def train() -> dict[str, Any]:
             place = self._place("models", name, settings)
+            given = {key: value for key, value in settings.items() if key not in training.idle}
             began = time.process_time()
-            train_bundle(BUNDLES / "vq3d", str(self.fold), variants, {**settings, "project_dir": str(place)})
+            train_bundle(BUNDLES / "vq3d", str(self.fold), variants, {**given, "project_dir": str(place)})
             took = time.process_time() - began + below.get("cpu_seconds", 0)
             path = (place / "vq3d" / "latest" / "checkpoints" / "last.pt").resolve()
             return {"path": str(path), "cpu_seconds": round(took, 1)}

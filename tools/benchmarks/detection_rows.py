@@ -18,6 +18,7 @@ class Training:
         by_task: further ids for one task.
         common: ids that networks share; these are its own beside a task's, and stand over what the bundle ships.
         over: the training whose network it builds on and leaves as it is.
+        idle: ids shared with others that it has no use for.
     """
 
     about: str
@@ -26,8 +27,10 @@ class Training:
     by_task: Mapping[str, Settings] = field(default_factory=dict)
     common: Settings = field(default_factory=lambda: COMMON)
     over: str | None = None
+    idle: tuple[str, ...] = ()
 
 
+_CODES = ("channels", "dropout", "quantizer_options")
 # No flip: every hippocampus crop shows the same side. No noise: it would be part of what is to be reconstructed.
 TASKS: Mapping[str, Settings] = {
     "hippocampus": {
@@ -103,10 +106,11 @@ TRAININGS: Mapping[str, Training] = {
         "prior",
         common=MACHINE,
         over="plain",
+        idle=("channels",),
     ),
-    "denoising": Training("coarse noise removed by a U-Net (Kascenas et al. 2022)", "unet_denoising"),
+    "denoising": Training("coarse noise removed by a U-Net (Kascenas et al. 2022)", "unet_denoising", idle=_CODES),
     "self_supervised": Training("corruptions undone through 256 codes", "self_supervised", by_task=_CORRUPTED),
-    "restoring_unet": Training("corruptions undone by a U-Net", "unet_denoising", by_task=_CORRUPTED),
+    "restoring_unet": Training("corruptions undone by a U-Net", "unet_denoising", by_task=_CORRUPTED, idle=_CODES),
     "discriminative": Training(
         "corruptions undone through 256 codes, and marked by a head that sees image, reconstruction and difference",
         "discriminative",
@@ -120,6 +124,13 @@ TRAININGS: Mapping[str, Training] = {
         _CORRUPTED,
     ),
 }
+
+
+def settings_of(training: Training, task: str) -> dict[str, Any]:
+    """Return the ids of the config that the training is given on a task."""
+    epochs = TASKS[task]["max_epochs"]
+    length = {"patience": epochs, "val_interval": epochs, "progress": False}
+    return {**training.common, **TASKS[task], **training.settings, **training.by_task.get(task, {}), **length}
 
 
 @dataclass(frozen=True)

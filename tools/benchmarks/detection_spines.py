@@ -53,13 +53,12 @@ class Model:
 
 MODELS: Mapping[str, Model] = {
     SPINE: Model("a head that marks bodies made to collapse", variant="vertebrae", settings={"max_epochs": EPOCHS}),
-    SHIPPED: Model("the bundle as it ships, which knows nothing of spines", settings={"max_epochs": EPOCHS}),
+    SHIPPED: Model("the bundle as it ships, which knows nothing of spines", settings={"max_epochs": 12}),
     "denoising": Model(
         "coarse noise removed by a U-Net, L2",
         variant="unet_denoising",
         settings={
             "max_epochs": EPOCHS,
-            "dropout": 0.0,
             "optimizer": "AdamW",
             "learning_rate": 3e-3,
         },
