@@ -37,5 +37,6 @@ def test_digits_are_averaged_before_seeds_are_compared() -> None:
         {"bundle": "mnist_ae", "variant": "one_class", "seed": seed, "normal": digit, "auroc_both": value}
         for seed, digit, value in [(0, 0, 0.9), (0, 1, 1.0), (1, 0, 0.94), (1, 1, 1.0)]
     ]
+    rows.append({**rows[0], "variant": None, "auroc_both": 0.1})
     (line,) = overview({}, {}, {"rows": rows})[5:-1]
     assert "| 0.97 **missed by 0.010** | mnist_ae one_class, both | 0.960 | 2: 0.960 ± 0.014 |" in line
