@@ -114,8 +114,8 @@ def _digits(figures: Figures) -> Iterator[Line]:
         if values:
             value = mean(values)
             yield Line(
-                "One digit of MNIST as the normal class", "AUROC, mean of the ten", DIGITS_GOAL, f"{bundle} {variant}, {score}",
-                value, f"{value:.3f}", _trainings(values),
+                "One digit of MNIST as the normal class", "AUROC, mean of the ten", DIGITS_GOAL,
+                f"{bundle} {variant}, {score}", value, f"{value:.3f}", _trainings(values),
             )  # fmt: skip
 
 
