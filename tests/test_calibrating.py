@@ -210,7 +210,7 @@ def test_a_calibration_does_not_make_another_model_of_one_that_has_looked(
     infer(run, tmp_path / "plain", cohort=str(cohort), split="test")
     calibrate_run(run, cohort, ALPHA, FAST)
     infer(run, tmp_path / "calibrated", cohort=str(cohort), split="test")
-    first, second = read_looks(cohort)
+    *_, first, second = read_looks(cohort)  # other tests have looked at the cohort that is copied
     assert first.model == second.model
     assert first.model.split() == sorted(describe(model.path)["weights"][0] for model in find_models(run))
 
