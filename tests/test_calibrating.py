@@ -215,6 +215,15 @@ def test_a_calibration_does_not_make_another_model_of_one_that_has_looked(
     assert first.model.split() == sorted(describe(model.path)["weights"][0] for model in find_models(run))
 
 
+def test_settings_that_are_refused_are_no_look(tiny_folds: Path, tiny_cohort: Path, tmp_path: Path) -> None:
+    cohort = shutil.copytree(tiny_cohort.parent, tmp_path / "cohort") / "cohort.csv"
+    before = read_looks(cohort)
+    with pytest.raises(InputError, match="bogus"):
+        infer(tiny_folds, tmp_path / "out", cohort=str(cohort), split="test", score="bogus")
+    assert read_looks(cohort) == before
+    assert not (tmp_path / "out").exists()
+
+
 def test_new_normals_that_look_different_are_told(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: Callable[..., Path]
 ) -> None:

@@ -13,7 +13,7 @@ def volume_row(name: str, auroc: float, lead: list[float] | None = None) -> dict
 def test_the_best_baseline_is_named_with_the_lead_over_it() -> None:
     rows = [volume_row("pca", 0.7, [0.1, 0.0, 0.2]), volume_row("template", 0.6, [0.2, 0.1, 0.3])]
     others = [volume_row("head_alone, head", 0.95, [-0.1, -0.2, 0.0]), volume_row("default, flips", 0.88)]
-    (line,) = overview({"vessel": {"rows": rows + others}}, {}, {})[5:-1]
+    (line,) = overview({"vessel": {"rows": rows + others}}, {}, {})[6:-1]
     assert line.endswith("| 0.880 [0.500, 1.000] | 2: 0.890 ± 0.014 | pca 0.700 | +0.100 [+0.000, +0.200] |")
     assert "| 0.90 **missed by 0.010** | default, flips |" in line
 
@@ -25,7 +25,7 @@ def test_a_goal_of_spines_is_one_grade_and_real_ones_have_none() -> None:
 
     lead = {f"grade {grade}": {WITHIN: [0.2, 0.1, 0.3]} for grade in (1, 2, 3)}
     part = {"rows": {"vertebrae": row(0.8, pca=lead), "pca": row(0.6)}}
-    lines = overview({}, {"study": part, "real": part}, {})[5:-1]
+    lines = overview({}, {"study": part, "real": part}, {})[6:-1]
     assert [line.split(" | ")[2] for line in lines] == [
         "0.70 reached", "0.85 **missed by 0.050**", "0.85 **missed by 0.050**", "", "", "",
     ]  # fmt: skip
@@ -38,5 +38,5 @@ def test_digits_are_averaged_before_seeds_are_compared() -> None:
         for seed, digit, value in [(0, 0, 0.9), (0, 1, 1.0), (1, 0, 0.94), (1, 1, 1.0)]
     ]
     rows.append({**rows[0], "variant": None, "auroc_both": 0.1})
-    (line,) = overview({}, {}, {"rows": rows})[5:-1]
+    (line,) = overview({}, {}, {"rows": rows})[6:-1]
     assert "| 0.97 **missed by 0.010** | mnist_ae one_class, both | 0.960 | 2: 0.960 ± 0.014 |" in line

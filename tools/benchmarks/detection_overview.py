@@ -49,7 +49,8 @@ def overview(volumes: Figures, spines: Figures, digits: Figures) -> list[str]:
     lines = [line for found in (_volumes(volumes), _spines(spines), _digits(digits)) for line in found]
     return [
         "Of the baselines measured beside a model the best by the measure is named, with the paired lead over it:",
-        "beyond doubt where its interval is above zero.",
+        "beyond doubt where its interval is above zero. *Measured* and lead are of the first training alone; a goal is",
+        "reached by the mean of all, whose spread says how far one may fall behind.",
         "",
         *("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *map(_cells, lines))),
         "",

@@ -108,8 +108,9 @@ def _goals(task: str, found: Mapping[str, Any]) -> list[str]:
         open_ = [row for row, (_, low, _) in leads.items() if low <= 0]
         missing = [row for row in wanted if row not in leads]
         lines.append(
-            f"- The interval of the default's lead in {MEASURES[name]} is above zero for {len(leads) - len(open_)} of "
-            f"{len(wanted)} baselines{_named('not for', open_)}{_named('not measured yet:', missing)}."
+            f"- Of the first training, the interval of the default's lead in {MEASURES[name]} is above zero for "
+            f"{len(leads) - len(open_)} of {len(wanted)} baselines"
+            f"{_named('not for', open_)}{_named('not measured yet:', missing)}."
         )
     return lines
 
