@@ -27,7 +27,7 @@ SMALL_BATCH = 4
 
 
 def larger_rates(batch_size: int) -> dict[str, float]:
-    """Return the bundle's learning rates for a batch: as they are up to its own, times what it is larger by beyond."""
+    """Return the variant's learning rates for a batch: as they are up to its own, times what it is larger by beyond."""
     shipped = read_json(CONFIGS / "train.json") | read_json(CONFIGS / RECONSTRUCTION)
     larger = max(batch_size / SMALL_BATCH, 1)
     return {name: shipped[name] * larger for name in ("learning_rate", "final_learning_rate")}

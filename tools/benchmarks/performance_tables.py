@@ -91,7 +91,7 @@ def batch_size(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     for row in result["rows"]:
         found.setdefault((row["batch_size"], row["learning_rate"], row["epochs"]), []).append(row["loss"])
     return [("data", result["data"])] + [
-        (f"validation loss, batch of {size}, learning rate {rate:g}, {epochs} epochs", f"{_spread(losses)}")
+        (f"validation loss, batch of {size}, learning rate {rate:g}, {epochs} epochs", _spread(losses))
         for (size, rate, epochs), losses in sorted(found.items())
     ]
 
