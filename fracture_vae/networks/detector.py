@@ -87,6 +87,11 @@ class Detector(nn.Module):
         return cls(restores, UNetConfig(**(head or {})), in_channels, sees, window)
 
     @property
+    def parts(self) -> tuple[nn.Module, ...]:
+        """What learns by a loss of its own: the head, and the reconstructor where there is one."""
+        return (self.head,) if self.reconstructor is None else (self.reconstructor, self.head)
+
+    @property
     def takes_level(self) -> bool:
         """Whether a level makes a difference to the reconstruction."""
         return bool(getattr(self.reconstructor, "takes_level", False))

@@ -11,7 +11,7 @@ from monai.utils.enums import CommonKeys
 from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
-from fracture_vae.networks import VAE, VQVAE, CoderConfig, VQVAEConfig, build_quantizer
+from fracture_vae.networks import VAE, VQVAE, CoderConfig, Detector, UNetConfig, VQVAEConfig, build_quantizer
 from fracture_vae.objectives import VQTerms
 from fracture_vae.training import (
     CodebookInitialiser,
@@ -67,7 +67,7 @@ def clipping_engine(parameter: Tensor, gradients: list[Tensor], max_norm: float 
 
     engine = Engine(step)
     engine.register_events(*IterationEvents)
-    GradientClipping([parameter], max_norm).attach(engine)
+    GradientClipping(nn.ParameterList([parameter]), max_norm).attach(engine)
     return engine, clipped
 
 
@@ -77,6 +77,28 @@ def test_gradients_are_clipped_to_the_norm_and_small_ones_left_alone() -> None:
     engine.run([torch.tensor([3.0, 4.0]), torch.tensor([0.3, 0.4])])
     torch.testing.assert_close(clipped[0], torch.tensor([0.6, 0.8]), atol=1e-5, rtol=0)
     assert torch.equal(clipped[1], torch.tensor([0.3, 0.4]))
+
+
+def test_a_detector_s_head_and_reconstructor_are_clipped_apart() -> None:
+    detector = Detector.example()
+    engine = Engine(lambda *_: None)
+    engine.register_events(*IterationEvents)
+    GradientClipping(detector, 1.0).attach(engine)
+    for parameter in detector.parameters():
+        parameter.grad = torch.full_like(parameter, 1e-6)
+    large = next(detector.reconstructor.parameters())
+    large.grad = torch.full_like(large, 100.0)
+    engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
+    assert large.grad.norm().item() == pytest.approx(1, abs=1e-5)
+    assert all(torch.equal(p.grad, torch.full_like(p, 1e-6)) for p in detector.head.parameters())
+
+
+def test_the_parts_of_a_detector_are_all_of_it() -> None:
+    detector = Detector.example()
+    parts = [parameter for part in detector.parts for parameter in part.parameters()]
+    assert {*map(id, parts)} == {*map(id, detector.parameters())}
+    alone = Detector(None, UNetConfig(channels=(2, 2)))
+    assert alone.parts == (alone.head,)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -92,7 +114,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_handlers_that_save(bad: 
 @pytest.mark.parametrize("norm", [0, -1.0, float("nan")])
 def test_a_clip_that_is_not_positive_is_refused(norm: float) -> None:
     with pytest.raises(InputError, match="gradient_clip"):
-        GradientClipping([], norm)
+        GradientClipping(nn.Identity(), norm)
 
 
 def trained_epochs(values: list[float], patience: int, state: dict[str, Any] | None = None) -> tuple[int, Any]:
@@ -165,7 +187,7 @@ def test_weights_that_are_not_finite_stop_the_training() -> None:
     parameter = torch.nn.Parameter(torch.tensor([torch.inf]))
     engine = Engine(lambda *_: None)
     engine.register_events(*IterationEvents)
-    GradientClipping([parameter], 1.0).attach(engine)
+    GradientClipping(nn.ParameterList([parameter]), 1.0).attach(engine)
     with pytest.raises(InputError, match="a weight is not finite"):
         engine.run([0], max_epochs=1)
 
