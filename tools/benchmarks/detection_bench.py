@@ -11,7 +11,7 @@ from fracture_vae.evaluation.evaluate import Evaluation, evaluate
 from fracture_vae.files import read_json
 from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, variant_configs
 from fracture_vae.training.fitting import BASELINES
-from tools.benchmarks.detection_monai import monai_maps
+from tools.benchmarks import detection_monai
 from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row, settings_of
 from tools.benchmarks.keeping import Keeper, rounded
 
@@ -120,7 +120,9 @@ class Bench:
 
         def both() -> dict[str, Any]:
             folder = self._place("maps", MONAI, settings)
-            took = monai_maps(self.cohort, self.fold, settings, plain["cpu_seconds"], seed, folder)
+            trained, took = detection_monai.train(self.cohort, self.fold, settings, plain["cpu_seconds"], seed)
+            cases = detection_monai.cases_of(self.cohort, "validation", self.fold, settings)
+            detection_monai.write_scores(folder, detection_monai.write_maps([trained], cases, folder))
             return {"path": str(folder), "cpu_seconds": took}
 
         return self._kept("models", MONAI, settings, both)

@@ -23,6 +23,7 @@ from fracture_vae.evaluation.evaluate import Evaluation, evaluate
 from fracture_vae.files import read_json, write_text
 from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, training_config, variant_configs
 from fracture_vae.training.run_folder import git_revision, versions
+from tools.benchmarks import detection_monai
 from tools.benchmarks.detection_pages import SPINES, write_pages
 from tools.benchmarks.detection_spines_page import LEADERS, SHIPPED, SPINE, page
 from tools.benchmarks.keeping import Keeper, rounded
@@ -43,12 +44,14 @@ class Model:
         baseline: one of ``training.fitting.BASELINES``; None for a network of the bundle vq3d.
         variant: of that bundle.
         settings: ids of its config.
+        like: of `MODELS`: this is MONAI's own VQVAE with the settings of that one, trained for as long.
     """
 
     about: str
     baseline: str | None = None
     variant: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    like: str | None = None
 
 
 MODELS: Mapping[str, Model] = {
@@ -76,6 +79,9 @@ MODELS: Mapping[str, Model] = {
             "batch_size": 8,
         },
     ),
+    "MONAI VQVAE": Model(
+        "MONAI's own network, as wide as *vq-vae*, of as many codes and trained for as long", like="vq-vae"
+    ),
     "template": Model("mean image of each level, L1", baseline="template"),
     "pca": Model("32 principal components, L1", baseline="pca"),
     "intensity": Model("the brightest voxels", baseline="intensity"),
@@ -90,6 +96,8 @@ class Bench:
 
     def model(self, name: str) -> dict[str, Any]:
         """Return ``path`` of the run of all folds, and the processor's ``cpu_seconds`` it took."""
+        if MODELS[name].like:
+            return self._monai(name)
         model, cohort = MODELS[name], str(self.study.path)
         overlays = variant_configs(BUNDLE, model.variant) if model.variant else ()
         epochs = model.settings.get("max_epochs")
@@ -112,6 +120,35 @@ class Bench:
 
         return self.keeper.kept("models", name, settings, make)
 
+    def _monai(self, name: str) -> dict[str, Any]:
+        """Return the same of a network of MONAI's; ``path`` holds its folds' weights."""
+        like, settings = str(MODELS[name].like), _monai_settings(name)
+        seconds = self.model(like)["cpu_seconds"] / len(self.study.folds)
+        place = self.keeper.place("models", name, settings)
+
+        def make() -> dict[str, Any]:
+            place.mkdir(parents=True, exist_ok=True)
+            took = 0.0
+            for fold in self.study.folds:
+                trained, own = detection_monai.train(self.study, fold, settings, seconds, seed=0)
+                detection_monai.save(trained, place / f"fold_{fold}.pt")
+                took += own
+            return {"path": str(place), "cpu_seconds": round(took)}
+
+        return self.keeper.kept("models", name, settings, make)
+
+    def _monai_maps(self, name: str, cohort: Cohort, split: str, folder: Path) -> None:
+        """Write the maps of MONAI's networks: of a fold by the one that has not seen it, of others by all together."""
+        run, settings = Path(self.model(name)["path"]), _monai_settings(name)
+        models = {fold: detection_monai.load(run / f"fold_{fold}.pt", settings) for fold in self.study.folds}
+        together = {None: list(models.values())}
+        by_fold = {fold: [one] for fold, one in models.items()} if split == "validation" else together
+        rows = []
+        for fold, own in by_fold.items():
+            cases = detection_monai.cases_of(cohort, split, fold, settings)
+            rows += detection_monai.write_maps(own, cases, folder)
+        detection_monai.write_scores(folder, rows)
+
     def maps(self, name: str, cohort: Cohort, split: str) -> Path:
         """Return the folder of the model's maps of ``cohort``."""
         run = self.model(name)["path"]
@@ -119,11 +156,21 @@ class Bench:
         folder = self.keeper.place("maps", name, settings)
 
         def make() -> dict[str, Any]:
+            if MODELS[name].like:
+                self._monai_maps(name, cohort, split, folder)
+                return {"path": str(folder)}
             where = {"cohort": str(cohort.path), "split": split, "device": "cpu", "maps": ["error", "valid"]}
             infer_cases(Path(run), folder, where)
             return {"path": str(folder)}
 
         return Path(self.keeper.kept("maps", name, settings, make)["path"])
+
+
+def _monai_settings(name: str) -> dict[str, Any]:
+    """Return what the bundle gives the network that MONAI's is like."""
+    shipped = read_json(training_config(BUNDLE))
+    augmentation = {f"augmentation#{key}": value for key, value in shipped["augmentation"].items() if key[0] != "_"}
+    return {"intensity": shipped["intensity"], **augmentation, **MODELS[str(MODELS[name].like)].settings}
 
 
 def table(bench: Bench, names: Sequence[str], cohort: Cohort, split: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ FEW = 5
 """Patients below which an interval says too little, as `fracture-vae evaluate` marks it."""
 PARTS = {
     "study": "The synthetic reference study, out of fold",
-    "holdout": "The same study's hold-out, scored by all five models together",
+    "holdout": "The same study's hold-out, scored by all five folds' models together",
     "real": "Real vertebrae with simulated fractures, scored by the models of synthetic ones",
 }
 

@@ -82,7 +82,7 @@ class _Reconstruction(nn.Module):
 
 
 @torch.no_grad()
-def reconstruct(network: VQVAE, image: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
+def reconstruct(network: VQVAE, size: Sequence[int], image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the reconstruction of ``image`` (H, W, D) as padded in training (``size``), clipped to [0, 1]."""
     network.eval()
     padded = PaddedInferer(2 ** len(network.channels), size)

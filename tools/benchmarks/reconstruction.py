@@ -178,7 +178,7 @@ def _monai(
     loader = BatchLoader(dataset, settings.batch_size, shuffle=True, augmentation=settings.augmentation, seed=seed)
     network = monai_vqvae.build(settings.channels, settings.num_codes, settings.dim)
     epochs = monai_vqvae.train(network, loader, seconds, settings.learning_rate)
-    errors = case_errors(np.abs(array - monai_vqvae.reconstruct(network, array, dataset.size)) for array in held.arrays)
+    errors = case_errors(np.abs(array - monai_vqvae.reconstruct(network, dataset.size, array)) for array in held.arrays)
     used = monai_vqvae.used_codes(network, BatchLoader(dataset, settings.batch_size))
     return errors, {"epochs": round(epochs, 1), "used_codes": used, "num_codes": settings.num_codes}
 
