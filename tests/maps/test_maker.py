@@ -1,7 +1,6 @@
 """Maps and case scores of a composition, from what views show."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -117,8 +116,8 @@ class Ramp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + torch.arange(float(x.shape[2]))[:, None, None]
 
-    def detect(self, x: Tensor) -> Any:
-        return SimpleNamespace(reconstruction=self(x), logits=torch.logit(self(x * 0) / 8 + 0.25))
+    def locate(self, x: Tensor, _: Tensor) -> Tensor:
+        return torch.logit(self(x * 0) / 8 + 0.25)
 
 
 def test_flips_are_undone_and_their_maps_averaged() -> None:

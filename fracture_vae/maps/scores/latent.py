@@ -58,9 +58,9 @@ class CodeDistance(Score):
 @SCORES.add_def("head", "probability that the detecting head of the network gives a voxel of being abnormal")
 @dataclass(frozen=True)
 class Head(Score):
-    """Sigmoid of the network's ``detect(x).logits``."""
+    """Sigmoid of the logits that the network's ``locate`` gives."""
 
-    needs: ClassVar[tuple[str, ...]] = ("detect",)
+    needs: ClassVar[tuple[str, ...]] = ("locate",)
     display_max: ClassVar[float] = 1.0
 
     def __call__(self, seen: Seen) -> Tensor:

@@ -26,7 +26,7 @@ class Seen:
         reconstruction: of image's shape, where it is known already.
         valid: (B, 1, \\*spatial) bool, false in padding and outside the source's field of view; all by default.
         level: (B,) int64, as ``cohort.levels.level_index`` counts, 0 where unknown. It goes to networks that say
-            ``takes_level``, as the second argument of ``forward``, ``detect`` and ``decode``.
+            ``takes_level``, as the second argument of ``forward`` and ``decode``.
     """
 
     def __init__(
@@ -55,10 +55,8 @@ class Seen:
     def reconstruction(self) -> Tensor:
         """(B, C, \\*spatial), in the precision the network gives it."""
         network: Any = self._network
-        if hasattr(network, "detect") and not hasattr(network, "locate"):
-            shown: Tensor = self.detection.reconstruction
-        elif all(hasattr(network, name) for name in ("encode", "quantize", "decode")):
-            shown = network.decode(self.quantized.quantized, *self._condition)
+        if all(hasattr(network, name) for name in ("encode", "quantize", "decode")):
+            shown: Tensor = network.decode(self.quantized.quantized, *self._condition)
         else:
             shown = network(self.image, *self._condition)
         return shown
@@ -98,21 +96,14 @@ class Seen:
         return tuple(map(StageFeatures, features(self.image), features(self.reconstruction)))
 
     @cached_property
-    def detection(self) -> Any:
-        """What ``detect`` gives of a network that cannot tell its parts: ``reconstruction`` and ``logits``."""
-        return self._method("detect")(self.image, *self._condition)
-
-    @cached_property
     def logits(self) -> Tensor:
         """(B, 1, \\*spatial), of the voxels being abnormal.
 
-        A network with ``locate`` is asked for them alone, and for a reconstruction only if it ``sees_difference``.
+        The network's ``locate`` is given the reconstruction unless it says that it has no use for one: a
+        ``sees_difference`` that is false.
         """
-        network: Any = self._network
-        if not hasattr(network, "locate"):
-            logits: Tensor = self.detection.logits
-        else:
-            logits = network.locate(self.image, self.reconstruction if network.sees_difference else None)
+        sees_difference = getattr(self._network, "sees_difference", True)
+        logits: Tensor = self._method("locate")(self.image, self.reconstruction if sees_difference else None)
         return logits
 
     @property
