@@ -6,7 +6,8 @@ DATA holds hippocampus/images/*.nii.gz (Medical Segmentation Decathlon, Task04) 
 vessel/vesselmnist3d_train_val.npz (MedMNIST v2). Networks are trained, run and evaluated by the package's own jobs; the
 networks of a task all for the same number of epochs; the last epoch's weights are measured, so that the held-out cases
 choose nothing. Models, maps and rows are kept in the cache folder, and a run that was stopped goes on where it was.
-``--select`` looks at another fold and other anomalies instead: compositions are chosen there.
+``--select`` looks at another fold and other anomalies instead: compositions are chosen there, and what it
+measures stands apart.
 """
 
 import json
@@ -21,7 +22,7 @@ from fracture_vae.files import read_json, write_text
 from fracture_vae.training.run_folder import git_revision, versions
 from tools.benchmarks.detection_bench import Bench
 from tools.benchmarks.detection_data import SELECTION_FOLD, SELECTION_SEED, TEST_FOLD, TEST_SEED, detection_cohort
-from tools.benchmarks.detection_pages import DETECTION, write_pages
+from tools.benchmarks.detection_pages import DETECTION, SELECTION, write_pages
 from tools.benchmarks.detection_rows import BASELINES, DEFAULT, TASKS, rows_of
 from tools.benchmarks.timing import machine
 
@@ -60,7 +61,7 @@ def _alike(earlier: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
 @click.option("--select", is_flag=True, help="Another fold and other anomalies: where compositions are chosen.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keeps cohorts, models and maps. [default: cache folder]")
 @click.option(
-    "--docs", type=click.Path(exists=True, path_type=Path), help=f"Folder: {DETECTION} gets rows, a page is written."
+    "--docs", type=click.Path(exists=True, path_type=Path), help="Folder: its JSON gets rows, a page is written."
 )
 def main(
     data: Path,
@@ -74,6 +75,7 @@ def main(
     record = {"machine": machine(), "versions": versions(), "git_revision": git_revision()}
     fold, anomalies = (SELECTION_FOLD, SELECTION_SEED) if select else (TEST_FOLD, TEST_SEED)
     place = work or cache_folder() / "detection"
+    name = SELECTION if select else DETECTION
     for task in tasks or TASKS:
         cohort = detection_cohort(task, data, place, anomalies)
         bench = Bench(task, cohort, fold, seeds, place / f"{task}-fold{fold}")
@@ -81,13 +83,13 @@ def main(
         if docs is None:
             continue
         about = {"fold": fold, "epochs": TASKS[task]["max_epochs"], "training": len(cohort.training(fold))}
-        there = read_json(docs / DETECTION) if (docs / DETECTION).is_file() else {}
+        there = read_json(docs / name) if (docs / name).is_file() else {}
         earlier = there.get(task, {})
         kept = [row for row in earlier.get("rows", []) if row["model"] in BASELINES or _alike(earlier, about)]
         together = {result["row"]: result for result in [*kept, *rows]}
         listed = [together[row.name] for row in rows_of(task) if row.name in together]
         figures = {**there, task: {**record, **about, **rows[0]["by_seed"][0]["cases"], "rows": listed}}
-        write_text(docs / DETECTION, json.dumps(figures, indent=1) + "\n")
+        write_text(docs / name, json.dumps(figures, indent=1) + "\n")
         write_pages(docs)
 
 
