@@ -28,8 +28,14 @@ def join_processes() -> torch.device:
     return device
 
 
+_left: list[dist.ProcessGroup | None] = []
+"""Kept to the end: were DistributedDataParallel the last to hold a group, its destructor would, with the interpreter
+locked, wait for a thread that waits for the interpreter."""
+
+
 def leave_processes() -> None:
     """Leave the process group."""
+    _left.append(dist.group.WORLD)
     dist.destroy_process_group()
 
 

@@ -50,6 +50,7 @@ def test_two_processes_end_with_one_run_folder_and_equal_weights(
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
