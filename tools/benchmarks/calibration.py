@@ -38,6 +38,8 @@ from tools.benchmarks.timing import machine
 
 ALPHAS = (0.05, 0.1, 0.2)
 COMPONENTS = 8
+SPACING = (4.0,) * 3
+"""In mm."""
 Model = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -66,10 +68,10 @@ def mapped(model: Model, case: Normal) -> HealthyCase:
     image = torch.from_numpy(case.volume)[None, None]
     map_ = (image - torch.from_numpy(model(case.volume))[None, None]).abs()
     everywhere = torch.ones_like(map_, dtype=torch.bool)
-    return HealthyCase(Voxels(map_, image, everywhere, case.level), everywhere, case.patient)
+    return HealthyCase(Voxels(map_, image, everywhere, case.level, SPACING), everywhere, case.patient)
 
 
-def study_alarms(study: Sequence[Normal], spacing: float) -> tuple[list[Alarm], dict[float, float]]:
+def study_alarms(study: Sequence[Normal]) -> tuple[list[Alarm], dict[float, float]]:
     """Return p-values of a study's new cases under every design, and the share of their voxels with p ≤ α (cross)."""
     new = [case for case in study if not case.fold]
     folds = range(1, FOLDS + 1)
@@ -77,7 +79,7 @@ def study_alarms(study: Sequence[Normal], spacing: float) -> tuple[list[Alarm], 
     healthy = {k: [mapped(models[k], case) for case in study if case.fold == k] for k in folds}
     levels = [case.level for case in study]
     size = study[0].volume.shape
-    layout = choose_layout(levels, [size] * len(levels), [(spacing,) * 3] * len(levels))
+    layout = choose_layout(levels, [size] * len(levels), [SPACING] * len(levels))
     terms = Terms(layout, TOP_FRACTION, 0.05, {}, "benchmark")
     cross = fit_folds(healthy, terms)
     designs: dict[str, dict[int, Calibration]] = {
@@ -187,7 +189,7 @@ def main(seeds: int, patients: int, new: int, cohort: Path | None, size: int, ou
     alarms, marked, shapes = [], [], []
     for seed in range(seeds):
         study = make(seed)
-        found, share = study_alarms(study, spacing=4.0)
+        found, share = study_alarms(study)
         alarms.append(found)
         marked.append(share)
         shapes.append(described(study))

@@ -28,7 +28,7 @@ class Voxels(NamedTuple):
     image: Tensor
     valid: Tensor
     level: str
-    spacing: tuple[float, ...] = ()
+    spacing: tuple[float, ...]
 
 
 class Layout(Protocol):

@@ -26,7 +26,7 @@ def healthy(patient: str, seed: int) -> HealthyCase:
     generator = torch.Generator().manual_seed(seed)
     map_, image = torch.rand(2, 1, 1, 4, 4, 4, generator=generator)
     everywhere = torch.ones_like(map_, dtype=torch.bool)
-    return HealthyCase(Voxels(map_, image, everywhere, "L1"), everywhere, pseudonym(patient))
+    return HealthyCase(Voxels(map_, image, everywhere, "L1", (1.0, 1.0, 1.0)), everywhere, pseudonym(patient))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from fracture_vae.maps.calibration.moments import shrunk
 
 
 def voxels(map_: Tensor, image: Tensor | None = None, level: str = "L1", valid: Tensor | None = None) -> Voxels:
-    whole = torch.ones_like(map_, dtype=torch.bool)
-    return Voxels(map_, torch.zeros_like(map_) if image is None else image, whole if valid is None else valid, level)
+    image = torch.zeros_like(map_) if image is None else image
+    valid = torch.ones_like(map_, dtype=torch.bool) if valid is None else valid
+    return Voxels(map_, image, valid, level, (1.0,) * (map_.dim() - 2))
 
 
 def test_a_cell_of_registered_crops_sums_its_valid_voxels_and_the_last_may_be_cut() -> None:
