@@ -8,6 +8,7 @@ made is kept in the work folder, and a run that stopped goes on. ``--data`` adds
 study's hold-out, which leaves a dated record beside the cohort.
 """
 
+import csv
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,15 @@ from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.evaluation.evaluate import Evaluation, evaluate
 from fracture_vae.files import read_json, write_text
-from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, training_config, variant_configs
+from fracture_vae.jobs import (
+    BUNDLES,
+    fit_baselines,
+    infer_cases,
+    resume_run,
+    train_bundle,
+    training_config,
+    variant_configs,
+)
 from fracture_vae.training.run_folder import git_revision, versions
 from tools.benchmarks import detection_monai
 from tools.benchmarks.detection_pages import SPINES, write_pages
@@ -108,15 +117,19 @@ class Bench:
         place = self.keeper.place("models", name, settings)
 
         def make() -> dict[str, Any]:
-            began = time.process_time()
+            began, latest = time.process_time(), place / "vq3d" / "latest"
+            earlier = 0.0
             if model.baseline is not None:
                 run = fit_baselines(model.baseline, self.study.path, "all", place, {})
+            elif latest.is_dir():
+                run, earlier = latest.resolve(), _seconds_before(latest)
+                resume_run(run, {})
             else:
                 train_bundle(
                     BUNDLE, "all", overlays, {**given, "cohort": cohort, "project_dir": str(place), "progress": False}
                 )
-                run = (place / "vq3d" / "latest").resolve()  # of a training that was stopped, another lies beside it
-            return {"path": str(run), "cpu_seconds": round(time.process_time() - began)}
+                run = latest.resolve()
+            return {"path": str(run), "cpu_seconds": round(earlier + time.process_time() - began)}
 
         return self.keeper.kept("models", name, settings, make)
 
@@ -164,6 +177,15 @@ class Bench:
             return {"path": str(folder)}
 
         return Path(self.keeper.kept("maps", name, settings, make)["path"])
+
+
+def _seconds_before(run: Path) -> float:
+    """Return how long the epochs of a training that was stopped took, by the clock."""
+    seconds = 0.0
+    for table in run.glob("fold_*/metrics.csv"):
+        with table.open(newline="", encoding="utf-8") as file:
+            seconds += sum(float(row["seconds"]) for row in csv.DictReader(file))
+    return seconds
 
 
 def _monai_settings(name: str) -> dict[str, Any]:
