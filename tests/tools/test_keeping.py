@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fracture_vae.evaluation.resampling import Estimate
-from tools.benchmarks.detection_spines_page import page
+from tools.benchmarks.detection_spines_page import CALIBRATED, page
 from tools.benchmarks.keeping import Keeper, rounded
 
 
@@ -42,3 +42,22 @@ def test_intervals_over_few_patients_are_said_to_be_too_narrow(patients: int, to
     assert (
         "intervals are too narrow" in page({"machine": {"cpu": "one"}, "seed": 0, "about": {}, "real": part})
     ) == told
+
+
+def test_what_flags_are_worth_stands_with_the_new_patients() -> None:
+    groups = {"all": {"abnormal": 2, "auroc": [0.8, 0.5, 1.0], "within_level_auroc": [0.7, 0.5, 0.9]}}
+    part = {"normal": 4, "abnormal": 2, "patients": 6, "rows": {"pca": {"cpu_seconds": 1, "groups": groups}}}
+    rates = {name: [place / 10, 0.0, 1.0] for place, name in enumerate(CALIBRATED)}
+    told = page(
+        {
+            "machine": {"cpu": "one"},
+            "seed": 0,
+            "about": {},
+            "fresh": {**part, "alpha": 0.05, "calibrated": {"pca": rates}},
+        }
+    )
+    assert "## New patients: another study" in told
+    assert "for at most 5% false alarms" in told
+    cells = [f"{place / 10:.3f} [0.000, 1.000]" for place in range(len(CALIBRATED))]
+    assert f"| pca | {' | '.join(cells)} |" in told
+    assert "Calibrated" not in page({"machine": {"cpu": "one"}, "seed": 0, "about": {}, "study": part})

@@ -13,6 +13,7 @@ DIGITS_GOAL = 0.97
 WITHIN = "within_level_auroc"
 SPINES = {
     "study": "Synthetic spines, out of fold",
+    "fresh": "Synthetic spines, new patients",
     "holdout": "Synthetic spines, the hold-out",
     "real": "Real vertebrae, simulated fractures",
 }

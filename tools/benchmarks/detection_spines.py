@@ -4,12 +4,14 @@
 
 Every model is trained or fitted fold by fold and scores patients it has not seen; its last epoch is measured. What is
 made is kept in the work folder, and a run that stopped goes on. ``--data`` adds real vertebrae, whole and broken by
-`fracture-vae fracture`: a folder that holds the CTs of `tools.benchmarks.spine_data.SCANS`. ``--holdout`` looks at the
-study's hold-out, which leaves a dated record beside the cohort.
+`fracture-vae fracture`: a folder that holds the CTs of `tools.benchmarks.spine_data.SCANS`. ``--fresh`` draws another
+study, all of whose patients are new, and scores it with copies of the models that were calibrated on their own study.
+``--holdout`` looks at the study's hold-out, which leaves a dated record beside the cohort.
 """
 
 import csv
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from typing import Any
 
 import click
 
+from fracture_vae.calibrating import calibrate_run
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.evaluation.evaluate import Evaluation, evaluate
@@ -40,6 +43,11 @@ from tools.benchmarks.spine_data import real_study, synthetic_study
 from tools.benchmarks.timing import machine
 
 BUNDLE = BUNDLES / "vq3d"
+ALPHA = 0.05
+CALIBRATED = (
+    "within_level_auroc", "voxel_average_precision", "sensitivity@calibrated", "specificity@calibrated",
+    "dice@calibrated", "dice@oracle",
+)  # fmt: skip
 MEASURES = ("auroc", "within_level_auroc", "level_alone_auroc", "voxel_average_precision")
 EPOCHS = 40
 
@@ -70,7 +78,7 @@ MODELS: Mapping[str, Model] = {
         "coarse noise removed by a U-Net, L2",
         variant="unet_denoising",
         settings={
-            "max_epochs": EPOCHS,
+            "max_epochs": 12,
             "optimizer": "AdamW",
             "learning_rate": 3e-3,
         },
@@ -178,6 +186,26 @@ class Bench:
 
         return Path(self.keeper.kept("maps", name, settings, make)["path"])
 
+    def all_maps(self, names: Sequence[str], cohort: Cohort, split: str) -> dict[str, Path]:
+        """Return the folder of each model's maps."""
+        return {name: self.maps(name, cohort, split) for name in names}
+
+    def calibrated(self, name: str, cohort: Cohort) -> Path:
+        """Return the folder of maps of ``cohort``, all of it new patients, by a calibrated copy of the model."""
+        run = self.model(name)["path"]
+        settings = {"model": run, "cohort": str(cohort.path), "alpha": ALPHA}
+        place = self.keeper.place("calibrated", name, settings)
+
+        def make() -> dict[str, Any]:
+            shutil.rmtree(place, ignore_errors=True)
+            copy = shutil.copytree(run, place / "run")
+            calibrate_run(copy, self.study.path, ALPHA, {})
+            where = {"cohort": str(cohort.path), "split": "all", "device": "cpu", "maps": ["error", "valid"]}
+            infer_cases(copy, place / "maps", where)
+            return {"path": str(place / "maps")}
+
+        return Path(self.keeper.kept("calibrated", name, settings, make)["path"])
+
 
 def _seconds_before(run: Path) -> float:
     """Return how long the epochs of a training that was stopped took, by the clock."""
@@ -195,20 +223,54 @@ def _monai_settings(name: str) -> dict[str, Any]:
     return {"intensity": shipped["intensity"], **augmentation, **MODELS[str(MODELS[name].like)].settings}
 
 
-def table(bench: Bench, names: Sequence[str], cohort: Cohort, split: str) -> dict[str, Any]:
-    """Return the figures of each model on ``cohort``, and what `LEADERS` have more than the others."""
-    maps = {name: bench.maps(name, cohort, split) for name in names}
-    rows = {}
-    for name in names:
-        others = [other for other in names if other != name] if name in LEADERS else []
-        found = evaluate(maps[name], cohort.path, against=[maps[other] for other in others])
+def table(bench: Bench, cohort: Cohort, maps: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the figures of each model's ``maps`` of ``cohort``, and what `LEADERS` have more than the others."""
+    rows, about = {}, {}
+    for name in maps:
+        others = [other for other in maps if other != name] if name in LEADERS else []
+        row = _row(bench.keeper, cohort, name, {other: maps[other] for other in (name, *others)})
+        about = row["about"]
+        rows[name] = {"cpu_seconds": bench.model(name)["cpu_seconds"], "groups": row["groups"], "leads": row["leads"]}
+    return {**about, "rows": rows}
+
+
+def _row(keeper: Keeper, cohort: Cohort, name: str, maps: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the figures of ``name`` and its leads over the other ``maps``."""
+    settings = {"cohort": str(cohort.path), "maps": {other: str(folder) for other, folder in maps.items()}}
+
+    def measure() -> dict[str, Any]:
+        others = [other for other in maps if other != name]
+        found = evaluate(maps[name], cohort.path, against=[maps[other] for other in others], kind="error")
         leads = {
             other: {group: rounded(values, MEASURES) for group, values in comparison.differences.items()}
             for other, comparison in zip(others, found.comparisons, strict=True)
         }
-        rows[name] = {"cpu_seconds": bench.model(name)["cpu_seconds"], "groups": _groups(found), "leads": leads}
-    first = found.groups[0]
-    return {"normal": first.normal, "abnormal": first.abnormal, "patients": first.patients, "rows": rows}
+        first = found.groups[0]
+        about = {"normal": first.normal, "abnormal": first.abnormal, "patients": first.patients}
+        return {"about": about, "groups": _groups(found), "leads": leads}
+
+    return keeper.kept("figures", name, settings, measure)
+
+
+def fresh(bench: Bench, names: Sequence[str], study: Cohort) -> dict[str, Any]:
+    """Return the same of a study of new patients, and what its z maps and flags are worth where there are any."""
+    calibratable = [name for name in names if not MODELS[name].like]
+    maps = {
+        name: bench.calibrated(name, study) if name in calibratable else bench.maps(name, study, "all")
+        for name in names
+    }
+    calibrated = {name: _flags(bench.keeper, study, name, maps[name]) for name in calibratable}
+    return {**table(bench, study, maps), "alpha": ALPHA, "calibrated": calibrated}
+
+
+def _flags(keeper: Keeper, cohort: Cohort, name: str, maps: Path) -> dict[str, Any]:
+    """Return what the z maps and the flags in a folder are worth."""
+    settings = {"cohort": str(cohort.path), "maps": str(maps), "kind": "z"}
+
+    def measure() -> dict[str, Any]:
+        return rounded(evaluate(maps, cohort.path, kind="z").overall, CALIBRATED)
+
+    return keeper.kept("figures", name, settings, measure)
 
 
 def _groups(found: Evaluation) -> dict[str, Any]:
@@ -220,22 +282,33 @@ def _groups(found: Evaluation) -> dict[str, Any]:
 @click.option("--model", "only", type=click.Choice(list(MODELS)), multiple=True, help="Repeatable. [default: all]")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Folder of real CTs.")
 @click.option("--holdout", is_flag=True, help="Look at the hold-out, too.")
+@click.option("--fresh", "fresh_seed", type=int, help="Seed of a study of new patients, for calibrated models.")
 @click.option("--seed", default=0, show_default=True, help="Of the study.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keeps study, models and maps. [default: cache folder]")
 @click.option("--docs", type=click.Path(exists=True, path_type=Path), help="Folder that gets the figures and pages.")
 def main(
-    only: tuple[str, ...], data: Path | None, holdout: bool, seed: int, work: Path | None, docs: Path | None
+    only: tuple[str, ...],
+    data: Path | None,
+    holdout: bool,
+    fresh_seed: int | None,
+    seed: int,
+    work: Path | None,
+    docs: Path | None,
 ) -> None:
     place = (work or cache_folder() / "detection_spines").resolve()
     study = synthetic_study(place / f"study-{seed}", seed)
     bench, names = Bench(study, place), list(only or MODELS)
     figures: dict[str, Any] = {"machine": machine(), "versions": versions(), "git_revision": git_revision()}
     figures |= {"seed": seed, "epochs": EPOCHS, "about": {name: MODELS[name].about for name in names}}
-    figures["study"] = table(bench, names, study, "validation")
+    figures["study"] = table(bench, study, bench.all_maps(names, study, "validation"))
+    if fresh_seed is not None:
+        another = synthetic_study(place / f"study-{fresh_seed}", fresh_seed)
+        figures["fresh"] = {"seed": fresh_seed, **fresh(bench, names, another)}
     if holdout:
-        figures["holdout"] = table(bench, names, study, "test")
+        figures["holdout"] = table(bench, study, bench.all_maps(names, study, "test"))
     if data is not None:
-        figures["real"] = table(bench, names, real_study(data, place / "real"), "all")
+        real = real_study(data, place / "real")
+        figures["real"] = table(bench, real, bench.all_maps(names, real, "all"))
     click.echo(page(figures))
     if docs is not None:
         write_text(docs / SPINES, json.dumps(figures, indent=1) + "\n")

@@ -13,8 +13,21 @@ FEW = 5
 """Patients below which an interval says too little, as `fracture-vae evaluate` marks it."""
 PARTS = {
     "study": "The synthetic reference study, out of fold",
+    "fresh": "New patients: another study",
     "holdout": "The same study's hold-out, scored by all five folds' models together",
     "real": "Real vertebrae with simulated fractures, scored by the models of synthetic ones",
+}
+
+
+AIMED = ("study", "fresh")
+"""The parts whose goals are told."""
+CALIBRATED = {
+    "within_level_auroc": "AUROC within levels",
+    "voxel_average_precision": "voxel AP",
+    "sensitivity@calibrated": "sensitivity",
+    "specificity@calibrated": "specificity",
+    "dice@calibrated": "Dice at the threshold",
+    "dice@oracle": "Dice, oracle",
 }
 
 
@@ -36,7 +49,7 @@ def page(figures: Mapping[str, Any]) -> str:
     ]
     for part, title in PARTS.items():
         if part in figures:
-            lines += [f"## {title}", "", *_part(figures[part], part == "study"), ""]
+            lines += [f"## {title}", "", *_part(figures[part], part in AIMED), "", *_calibrated(figures[part])]
     lines += ["## Models", "", *(f"- **{name}**: {about}." for name, about in figures["about"].items())]
     return "\n".join(lines) + "\n"
 
@@ -51,6 +64,7 @@ def _part(found: Mapping[str, Any], aimed: bool) -> list[str]:
     groups = [group for group in GROUPS if group in next(iter(rows.values()))["groups"]]
     lines += _table("AUROC", "auroc", rows, groups)
     lines += _table("AUROC within levels", "within_level_auroc", rows, groups)
+    lines += _table("voxel AP", "voxel_average_precision", rows, groups)
     for leader in (name for name in LEADERS if rows.get(name, {}).get("leads")):
         body = [
             [name, *(_estimate(lead.get(group, {}).get("within_level_auroc")) for group in groups)]
@@ -67,8 +81,26 @@ def _part(found: Mapping[str, Any], aimed: bool) -> list[str]:
     return lines
 
 
+def _calibrated(found: Mapping[str, Any]) -> list[str]:
+    """Return what z maps and flags are worth, of models calibrated on the normals of their own study."""
+    if "calibrated" not in found:
+        return []
+    body = [[name, *(_estimate(row.get(one), 3) for one in CALIBRATED)] for name, row in found["calibrated"].items()]
+    return [
+        f"Calibrated on out-of-fold maps of their own study's normals, for at most {found['alpha']:.0%} false alarms,",
+        "no abnormal label seen: what the z maps are worth, and the flags and voxels above the threshold.",
+        "",
+        *_rows(["z maps", *CALIBRATED.values()], body),
+        "",
+    ]
+
+
 def _table(title: str, measure: str, rows: Mapping[str, Any], groups: Sequence[str]) -> list[str]:
-    body = [[name, *(_estimate(row["groups"][group].get(measure)) for group in groups)] for name, row in rows.items()]
+    digits = 3 if measure == "voxel_average_precision" else 2
+    body = [
+        [name, *(_estimate(row["groups"][group].get(measure), digits) for group in groups)]
+        for name, row in rows.items()
+    ]
     if measure == "auroc":
         first = next(iter(rows.values()))["groups"]
         body.append(["level alone", *(_estimate(first[group].get("level_alone_auroc")) for group in groups)])
@@ -80,8 +112,11 @@ def _rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *body)]
 
 
-def _estimate(given: Sequence[float] | None) -> str:
-    return "—" if given is None else f"{given[0]:.2f} [{given[1]:.2f}, {given[2]:.2f}]"
+def _estimate(given: Sequence[float] | None, digits: int = 2) -> str:
+    if given is None:
+        return "—"
+    value, low, high = (f"{number:.{digits}f}" for number in given)
+    return f"{value} [{low}, {high}]"
 
 
 def _goals(groups: Mapping[str, Any]) -> str:
