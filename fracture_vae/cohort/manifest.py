@@ -48,6 +48,11 @@ class Cohort:
         """The fold numbers in use, sorted."""
         return tuple(sorted({int(case.fold) for case in self.cases if case.fold not in ("", HOLDOUT)}))
 
+    @property
+    def of_vertebrae(self) -> bool:
+        """Whether every case is a crop around a vertebra: it says its level and how it was cropped."""
+        return all(case.level and case.crop for case in self.cases)
+
     def training(self, fold: int | str) -> tuple[Case, ...]:
         """Return the normal cases of all other folds; never a hold-out, an unknown or an unassigned one.
 
