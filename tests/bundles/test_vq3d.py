@@ -10,9 +10,13 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
+from fracture_vae.cohort.case import Case
+from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.volumes import read_volume
 from fracture_vae.jobs import infer_cases, train_bundle
 from fracture_vae.networks import build_network
+from fracture_vae.transforms.corruption.collapse import Collapse
+from fracture_vae.transforms.corruption.repeated import Repeated
 
 SMALL_NET = {
     "network_def#reconstructor#channels": [4, 4, 8, 8],
@@ -78,6 +82,27 @@ def test_every_setting_is_explained_and_everything_explained_is_a_setting(vq3d: 
     assert set(settings) - derived <= set(help_)
     assert list(help_) == [key for key in content if key in help_], "in the order of the settings"
     assert list(content)[2 : 2 + len(help_)] == list(help_), "settings come first"
+
+
+@pytest.mark.parametrize(
+    ("levels", "crop", "learns"),
+    [
+        ({"T4", "L5"}, "{}", Collapse),
+        ({"T4", ""}, "{}", Repeated),
+        ({"T4", "L5"}, "", Repeated),
+    ],
+    ids=["crops of vertebrae", "one is of no level", "whole scans"],
+)
+def test_the_default_learns_to_mark_what_suits_the_cohort(
+    vq3d: Path, tmp_path: Path, levels: set[str], crop: str, learns: type
+) -> None:
+    cases = tuple(
+        Case(case_id=level, patient_id=level, image=tmp_path / "x.nii.gz", level=level, crop=crop) for level in levels
+    )
+    parser = ConfigParser()
+    parser.read_config(str(vq3d / "configs" / "train.json"))
+    parser["cohort_table"] = Cohort(tmp_path / "cohort.csv", cases)
+    assert isinstance(parser.get_parsed_content("corruption_def"), learns)
 
 
 def test_nothing_in_the_configs_is_a_lambda(vq3d: Path) -> None:
