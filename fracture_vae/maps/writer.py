@@ -133,7 +133,7 @@ class MapWriter:
             row = self._write(result)
         except (InputError, OSError) as error:
             with self.changing:
-                self.failed[place] = (f"{case_id} ({image})", str(error))
+                self.failed[place] = (told_as(result.case.item), str(error))
                 if not refusal:
                     self._forget(case_id)
         else:
@@ -252,6 +252,11 @@ class MapWriter:
         """
         if self.failed:
             raise PartialFailure(dict(self.failed[place] for place in sorted(self.failed)), self.written)
+
+
+def told_as(item: Mapping[str, Any]) -> str:
+    """Return how a failure names a case, by its entry in the datalist."""
+    return f"{item['case_id']} ({item['image']})"
 
 
 def _require_maps(maps: Sequence[str]) -> None:
