@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fracture_vae import bundle as bundles
+from fracture_vae.alone import alone_in
 from fracture_vae.cohort.manifest import pseudonym, read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure, nearest
-from fracture_vae.files import read_json
+from fracture_vae.files import read_json, require_folder
 from fracture_vae.maps.calibration.apply import drift_of_normals, read_calibrations
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, describe, find_bundle, find_models
 from fracture_vae.maps.scores import compose
-from fracture_vae.maps.writer import told_as
+from fracture_vae.maps.writer import OTHER_FOLDER, told_as
 from fracture_vae.training.checkpoints import FOLDER, LAST
 from fracture_vae.training.fitting import BASELINES, fit_baseline
 from fracture_vae.training.run_folder import RESOLVED_CONFIG, discard_empty, finished, new_run
@@ -203,6 +204,17 @@ def infer_cases(
             raise InputError(f"{output}: holds {Path(item['image']).name}, an input; give another folder for the maps")
     if in_source:
         require_sources(items)
+    require_folder(output)
+    with alone_in(output, OTHER_FOLDER):
+        _infer(jobs, output, items if in_source else [])
+
+
+def _infer(jobs: Sequence[_Inference], output: Path, pasted: Sequence[dict[str, Any]]) -> None:
+    """Run inferences into one folder, and paste the maps of crops into their source's, if any.
+
+    Raises:
+        PartialFailure: when some cases failed.
+    """
     failed: dict[str, str] = {}
     for job in jobs:
         try:
@@ -211,9 +223,9 @@ def infer_cases(
             failed |= failure.failed
         _warn_of_seen(job)
         _warn_of_drift(output, job, failed)
-    written = len(items) - len(failed)
-    if in_source and written:
-        paste_error_maps(output, items)
+    written = sum(len(job.items) for job in jobs) - len(failed)
+    if pasted and written:
+        paste_error_maps(output, pasted)
     if failed:
         raise PartialFailure(failed, written)
 

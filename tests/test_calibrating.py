@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from fracture_vae.alone import alone_in
 from fracture_vae.calibrating import calibrate_run
 from fracture_vae.cohort.looks import read_looks
 from fracture_vae.errors import InputError, PartialFailure
@@ -392,3 +393,14 @@ def test_the_command_says_what_it_rests_on(tiny_run: Path, tmp_path: Path, cli: 
     refused = cli("calibrate", tmp_path / "run", "--alpha", 5)
     assert refused.exit_code == 2
     assert "alpha 5: must lie between 0 and 1" in refused.stderr
+
+
+def test_one_calibration_at_a_time_and_nothing_of_a_killed_one_is_left(tiny_folds: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_folds, tmp_path / "run")
+    places = [model.path.parent for model in find_models(tmp_path / "run")]
+    (places[0] / ".calibrating-x" / "1").mkdir(parents=True)
+    with alone_in(places[2]), pytest.raises(InputError, match=r"fold_3.*another run is at work there; wait for it"):
+        calibrate_run(tmp_path / "run", None, ALPHA, FAST)
+    assert read_calibrations([model.path for model in find_models(tmp_path / "run")]) == []
+    calibrate_run(tmp_path / "run", None, ALPHA, FAST)
+    assert [path.name for place in places for path in place.glob(".*")] == []

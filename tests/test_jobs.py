@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from fracture_vae.alone import alone_in
 from fracture_vae.cohort.case import pseudonym
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases, resume_run, train_bundle
@@ -140,3 +141,19 @@ def test_an_ensemble_that_cannot_be_is_told(
     with pytest.raises(InputError, match=says):
         infer_cases(Path(models[0]), tmp_path / "maps", settings)
     assert not (tmp_path / "maps").exists()
+
+
+def test_one_inference_at_a_time_in_a_folder_and_nothing_of_a_killed_one_is_left(
+    tiny_run: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    """Each reads the table of scores when it begins: the second to end would have left out the first one's rows."""
+    out = tmp_path / "made" / "maps"
+    with alone_in(out):
+        with pytest.raises(InputError, match="maps: another run is at work there; wait for it or give another folder"):
+            infer_cases(tiny_run, out, {"cohort": str(tiny_cohort)})
+        assert len(list(out.iterdir())) == 1, "the lock alone"
+    assert not (tmp_path / "made").exists()
+    (out / ".writing-x").mkdir(parents=True)
+    infer_cases(tiny_run, out, {"cohort": str(tiny_cohort)})
+    assert len(read_scores(out / "scores.csv")) == 3
+    assert [path.name for path in out.glob(".*")] == []
