@@ -60,7 +60,7 @@ def train_bundle(bundle: Path, fold: str | None, overlays: Sequence[Path], overr
                 bundles.run(configs, "training", {**overrides, **placed})
         finally:
             discard_empty(run)
-    elif (fold or "1").isdigit():
+    elif (fold or "1").isdecimal():
         bundles.run(configs, "training", {**overrides, "fold": int(fold or "1")})
     else:
         raise InputError(f"fold '{fold}': give a number, or all")
@@ -96,7 +96,7 @@ def fit_baselines(name: str, cohort: Path, fold: str, project: Path, settings: M
         **{key: settings[key] for key in ("intensity", "hu_window", "percentiles") if key in settings}
     )
     table = open_cohort(cohort)
-    if fold != "all" and not fold.isdigit():
+    if fold != "all" and not fold.isdecimal():
         raise InputError(f"fold '{fold}': give a number, or all")
     folds = _folds(cohort) if fold == "all" else (int(fold),)
     run = Path(new_run(project, "baselines", name if fold == "all" else f"{name}-fold{fold}"))
