@@ -6,11 +6,13 @@ import logging
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fracture_vae import bundle as bundles
+from fracture_vae.alone import alone_in
 from fracture_vae.cohort.levels import ANATOMICAL, in_order
 from fracture_vae.cohort.manifest import Cohort, pseudonym
 from fracture_vae.cohort.synthetic import open_cohort
@@ -28,6 +30,8 @@ from fracture_vae.training.run_folder import RESOLVED_CONFIG, followed
 
 logger = logging.getLogger(__name__)
 
+_MAPS = ".calibrating-"
+"""How the folder of maps that a calibration goes through begins, beside the first checkpoint."""
 _FEW = 6
 """Normal cases of a level up to which it is said that it stands on its neighbours."""
 
@@ -78,7 +82,26 @@ def calibrate_run(
         if model.about.fold is None or not model.about.trained_on:
             raise InputError(f"{model.path}: trained without folds, so no normal case is known that it has not seen")
     table = open_cohort(cohort or _trained_on(run, models[0]))
-    with tempfile.TemporaryDirectory(prefix=".calibrating-", dir=models[0].path.parent) as place:
+    with ExitStack() as held:
+        for folder in dict.fromkeys(model.path.parent for model in models):
+            held.enter_context(alone_in(folder, leftovers=[f"{_MAPS}*"]))
+        fitted = _calibrated(models, table, alpha, settings, bundle)
+    together = joined([calibration.reference for calibration in fitted.values()])
+    return Calibrated(
+        alpha,
+        next(iter(fitted.values())).design,
+        len(together.scores),
+        len(set(together.patients)),
+        {fold: calibration.threshold for fold, calibration in fitted.items()},
+        threshold(together, alpha),
+    )
+
+
+def _calibrated(
+    models: Sequence[ModelFile], table: Cohort, alpha: float, settings: Mapping[str, Any], bundle: Path | None
+) -> dict[int, Calibration]:
+    """Calibrate models together and write it into their checkpoints."""
+    with tempfile.TemporaryDirectory(prefix=_MAPS, dir=models[0].path.parent) as place:
         maps = {}
         for model in models:
             assert model.about.fold is not None
@@ -90,15 +113,7 @@ def calibrate_run(
         assert model.about.fold is not None
         content = load(model.path)
         save(model.path, {**content, KEY: fitted[model.about.fold].content(content["network"])})
-    together = joined([calibration.reference for calibration in fitted.values()])
-    return Calibrated(
-        alpha,
-        next(iter(fitted.values())).design,
-        len(together.scores),
-        len(set(together.patients)),
-        {fold: calibration.threshold for fold, calibration in fitted.items()},
-        threshold(together, alpha),
-    )
+    return fitted
 
 
 def _trained_on(run: Path, model: ModelFile) -> str | None:

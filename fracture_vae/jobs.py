@@ -1,21 +1,23 @@
 """Training and inference as jobs: which configs of which bundle run, with which overrides."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fracture_vae import bundle as bundles
+from fracture_vae.alone import alone_in
 from fracture_vae.cohort.manifest import pseudonym, read_cohort
 from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure, nearest
-from fracture_vae.files import read_json
+from fracture_vae.files import read_json, require_folder
 from fracture_vae.maps.calibration.apply import drift_of_normals, read_calibrations
 from fracture_vae.maps.cases import datalist
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
-from fracture_vae.maps.model import ModelFile, find_bundle, find_models
+from fracture_vae.maps.model import ModelFile, describe, find_bundle, find_models
 from fracture_vae.maps.scores import compose
+from fracture_vae.maps.writer import OTHER_FOLDER, told_as
 from fracture_vae.training.checkpoints import FOLDER, LAST
 from fracture_vae.training.fitting import BASELINES, fit_baseline
 from fracture_vae.training.run_folder import RESOLVED_CONFIG, discard_empty, finished, new_run
@@ -58,7 +60,7 @@ def train_bundle(bundle: Path, fold: str | None, overlays: Sequence[Path], overr
                 bundles.run(configs, "training", {**overrides, **placed})
         finally:
             discard_empty(run)
-    elif (fold or "1").isdigit():
+    elif (fold or "1").isdecimal():
         bundles.run(configs, "training", {**overrides, "fold": int(fold or "1")})
     else:
         raise InputError(f"fold '{fold}': give a number, or all")
@@ -94,7 +96,7 @@ def fit_baselines(name: str, cohort: Path, fold: str, project: Path, settings: M
         **{key: settings[key] for key in ("intensity", "hu_window", "percentiles") if key in settings}
     )
     table = open_cohort(cohort)
-    if fold != "all" and not fold.isdigit():
+    if fold != "all" and not fold.isdecimal():
         raise InputError(f"fold '{fold}': give a number, or all")
     folds = _folds(cohort) if fold == "all" else (int(fold),)
     run = Path(new_run(project, "baselines", name if fold == "all" else f"{name}-fold{fold}"))
@@ -160,12 +162,17 @@ def _folds(cohort: str | Path | None) -> tuple[int, ...]:
 
 
 class _Inference(NamedTuple):
-    """A model, the config that runs it with which overrides, and the entries of its datalist."""
+    """A model, the config that runs it with which overrides, the entries of its datalist, and whom it has seen.
+
+    Attributes:
+        trained_on: pseudonyms of patients, those of an ensemble's members among them.
+    """
 
     model: ModelFile
     config: Path
     overrides: dict[str, Any]
     items: list[dict[str, Any]]
+    trained_on: frozenset[str]
 
 
 def infer_cases(
@@ -183,11 +190,10 @@ def infer_cases(
     """
     if "output_dir" in settings:
         raise InputError("--set output_dir: the folder is given by --output")
-    planned = []
-    for found in find_models(model):
-        config = bundle_config(bundle or find_bundle(found, BUNDLES), "inference.json")
-        overrides = {"checkpoint": str(found.path), "output_dir": str(output), **as_trained_network(found), **settings}
-        planned.append(_Inference(found, config, overrides, _items({**bundles.load([config]), **overrides}, found)))
+    models = find_models(model)
+    if len(models) > 1 and settings.get("ensemble"):
+        raise InputError(f"--set ensemble: {model} is a run of {len(models)} folds already; give one fold's checkpoint")
+    planned = [_planned(found, output, settings, bundle) for found in models]
     read_calibrations([plan.model.path for plan in planned])
     jobs = _joined(planned)
     items = [item for job in jobs for item in job.items]
@@ -198,6 +204,17 @@ def infer_cases(
             raise InputError(f"{output}: holds {Path(item['image']).name}, an input; give another folder for the maps")
     if in_source:
         require_sources(items)
+    require_folder(output)
+    with alone_in(output, OTHER_FOLDER):
+        _infer(jobs, output, items if in_source else [])
+
+
+def _infer(jobs: Sequence[_Inference], output: Path, pasted: Sequence[dict[str, Any]]) -> None:
+    """Run inferences into one folder, and paste the maps of crops into their source's, if any.
+
+    Raises:
+        PartialFailure: when some cases failed.
+    """
     failed: dict[str, str] = {}
     for job in jobs:
         try:
@@ -205,17 +222,35 @@ def infer_cases(
         except PartialFailure as failure:
             failed |= failure.failed
         _warn_of_seen(job)
-        _warn_of_drift(output, job)
-    written = len(items) - len(failed)
-    if in_source and written:
-        paste_error_maps(output, items)
+        _warn_of_drift(output, job, failed)
+    written = sum(len(job.items) for job in jobs) - len(failed)
+    if pasted and written:
+        paste_error_maps(output, pasted)
     if failed:
         raise PartialFailure(failed, written)
 
 
+def _planned(model: ModelFile, output: Path, settings: Mapping[str, Any], bundle: Path | None) -> _Inference:
+    config = bundle_config(bundle or find_bundle(model, BUNDLES), "inference.json")
+    overrides = {"checkpoint": str(model.path), "output_dir": str(output), **as_trained_network(model), **settings}
+    own = bundles.load([config])
+    bundles.check_overrides(own, overrides)
+    members = _members(overrides)
+    said = describe(model.path, members) if members else model.about.plain()
+    return _Inference(model, config, overrides, _items({**own, **overrides}, said), frozenset(said["trained_on"]))
+
+
+def _members(overrides: Mapping[str, Any]) -> Sequence[str]:
+    """Return the further checkpoints of the ensemble that was asked for, if any."""
+    given = overrides.get("ensemble") or ()
+    if not isinstance(given, str) and not all(isinstance(file, str) for file in given):
+        raise InputError(f"--set ensemble: {given} is no list of files; give paths of checkpoints")
+    return () if isinstance(given, str) else given  # an expression is the bundle's to evaluate
+
+
 def _warn_of_seen(job: _Inference) -> None:
     """Say so where a model runs over the patients it was trained on."""
-    seen = sum(pseudonym(item.get("patient_id", "")) in job.model.about.trained_on for item in job.items)
+    seen = sum(pseudonym(item.get("patient_id", "")) in job.trained_on for item in job.items)
     if seen:
         logger.warning(
             "%d of %d cases are of patients that the model was trained on: they score lower than a new patient's would",
@@ -224,13 +259,17 @@ def _warn_of_seen(job: _Inference) -> None:
         )
 
 
-def _warn_of_drift(output: Path, job: _Inference) -> None:
-    """Say so where normal cases of new patients score otherwise than those that the model is calibrated on."""
-    calibrations = read_calibrations([job.model.path, *job.overrides.get("ensemble", ())])
+def _warn_of_drift(output: Path, job: _Inference, failed: Collection[str]) -> None:
+    """Say so where normal cases of new patients score otherwise than those that the model is calibrated on.
+
+    What lies there of a case that this inference refused (``failed``) is an earlier one's.
+    """
+    calibrations = read_calibrations([job.model.path, *_members(job.overrides)])
     if calibrations:
-        sidecars = {item["case_id"]: output / f"{item['case_id']}.json" for item in job.items if item.get("label") == 0}
+        written = [item for item in job.items if item.get("label") == 0 and told_as(item) not in failed]
+        sidecars = {item["case_id"]: output / f"{item['case_id']}.json" for item in written}
         told = {case: read_json(path)["calibration"] for case, path in sidecars.items() if path.is_file()}
-        found = drift_of_normals(told, job.items, calibrations, job.model.about.trained_on)
+        found = drift_of_normals(told, written, calibrations, job.trained_on)
         if found is not None and found.surprising:
             logger.warning("%s", found)
 
@@ -253,12 +292,13 @@ def _joined(planned: Sequence[_Inference]) -> list[_Inference]:
     """
     first, *others = planned
     if others and all(other.items == first.items for other in others):
-        trained_on = {patient for job in planned for patient in job.model.about.trained_on}
+        trained_on = first.trained_on.union(*(other.trained_on for other in others))
         for item in first.items:
             if pseudonym(item.get("patient_id", "")) in trained_on:
                 raise _several(item, first)
         logger.info("maps are means over the models of %d folds", len(planned))
-        return [first._replace(overrides={**first.overrides, "ensemble": [str(job.model.path) for job in others]})]
+        overrides = {**first.overrides, "ensemble": [str(job.model.path) for job in others]}
+        return [first._replace(overrides=overrides, trained_on=trained_on)]
     images: set[str] = set()
     for job in planned:
         for item in job.items:
@@ -281,9 +321,9 @@ def as_trained_network(model: ModelFile) -> dict[str, Any]:
     return {"network_def": {"_target_": "fracture_vae.networks.build_network", **definition}} if definition else {}
 
 
-def _items(config: Mapping[str, Any], model: ModelFile) -> list[dict[str, Any]]:
+def _items(config: Mapping[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:
     keys = ("dataset_dir", "cohort", "images", "split", "fold")
-    return datalist(**{key: config[key] for key in keys}, model=model.about.plain())
+    return datalist(**{key: config[key] for key in keys}, model=model)
 
 
 def variant_config(bundle: Path, name: str) -> Path:

@@ -152,6 +152,7 @@ ROWS: list[Bad] = [
     Bad("train: no bundle", nothing, "train none", ("none: not a bundle, it has no configs/train.json; give a folder",)),
     Bad("train: nothing given", nothing, "train", ("give a BUNDLE, such as bundles/vq3d, or --resume RUN",)),
     Bad("train: a fold in letters", nothing, "train {bundle} --fold two", ("fold 'two': give a number, or all",)),
+    Bad("train: a fold that is no decimal", nothing, "train {bundle} --fold ²", ("fold '²': give a number, or all",)),
     Bad("train: no overlay", nothing, "train {bundle} --config none.json", ("none.json: no such config file",)),
     Bad("train: an overlay that is none", text("o.json"), "train {bundle} --config o.json", ("o.json: does not parse",)),
     Bad("train: an overlay that is a list", text("o.json", "[1]"), "train {bundle} --config o.json", ("o.json: holds no keys with values; write an object",)),

@@ -117,6 +117,7 @@ STUDY_ROWS = [
     Bad("phantom: onto a file", text("file"), "phantom file", ("file is a file; give a folder",)),
     Bad("fracture: no such type", scan(), f"{FRACTURE} --fracture L1:wedg:2", ("fracture type 'wedg' is unknown; did you mean 'wedge'?",)),
     Bad("fracture: grade 4", scan(), f"{FRACTURE} --fracture L1:wedge:4", ("fracture grade 4 is unknown; use 1, 2 or 3",)),
+    Bad("fracture: a grade that is no decimal", scan(), f"{FRACTURE} --fracture L1:wedge:²", ("fracture 'L1:wedge:²' is not LEVEL:TYPE:GRADE",)),
     Bad("fracture: of another form", scan(), f"{FRACTURE} --fracture L1", ("fracture 'L1' is not LEVEL:TYPE:GRADE; write it as L1:wedge:2",)),
     Bad("fracture: a level the mask lacks", scan(), f"{FRACTURE} --fracture L2:wedge:2", ("L2 is not in the mask; did you mean 'L1'?",)),
     Bad("fracture: nothing asked for", scan(), FRACTURE, ("give either fractures, as L1:wedge:2, or a share",)),

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from fracture_vae.alone import alone_in
 from fracture_vae.calibrating import calibrate_run
 from fracture_vae.cohort.looks import read_looks
-from fracture_vae.errors import InputError
+from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.jobs import infer_cases
 from fracture_vae.maps.calibration.apply import read_calibrations
 from fracture_vae.maps.calibration.conformal import Reference, threshold
@@ -237,6 +238,25 @@ def test_new_normals_that_look_different_are_told(
     assert "the 6 new patients' normal cases score higher than the 6 calibrated on" in capsys.readouterr().err
 
 
+def test_what_an_earlier_inference_left_of_refused_cases_is_not_compared(
+    run: Path, tmp_path: Path, blob: Callable[..., Path], table: Callable[..., Path]
+) -> None:
+    """Here it was one model's: it says a score, where the run's three models say three."""
+    rows = []
+    for n in range(6):
+        blob(tmp_path / "images" / f"n{n}.nii.gz", affine=np.diag([1.5, 1, 2, 1]), seed=50 + n)
+        rows.append({"case_id": f"n{n}", "fold": "", "image": f"images/n{n}.nii.gz"})
+    cohort = table(tmp_path / "cohort.csv", rows)
+    infer(find_models(run)[0].path, tmp_path / "out", cohort=str(cohort))
+    assert len(sidecar(tmp_path / "out", "n0")["calibration"]["scores_z"]) == 1
+    shutil.copytree(tmp_path / "images", tmp_path / "others")
+    others = table(tmp_path / "others.csv", [{**row, "image": f"others/{row['case_id']}.nii.gz"} for row in rows])
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(PartialFailure, match=r"scores\.csv has a case n0 of .*; give another output folder"):
+        infer(run, tmp_path / "out", cohort=str(others))
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
 def altered(tiny_cohort: Path, folder: Path, change: Callable[[dict[str, str]], dict[str, str]]) -> Path:
     """The tiny cohort in another folder, its rows changed."""
     shutil.copytree(tiny_cohort.parent, folder)
@@ -373,3 +393,14 @@ def test_the_command_says_what_it_rests_on(tiny_run: Path, tmp_path: Path, cli: 
     refused = cli("calibrate", tmp_path / "run", "--alpha", 5)
     assert refused.exit_code == 2
     assert "alpha 5: must lie between 0 and 1" in refused.stderr
+
+
+def test_one_calibration_at_a_time_and_nothing_of_a_killed_one_is_left(tiny_folds: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_folds, tmp_path / "run")
+    places = [model.path.parent for model in find_models(tmp_path / "run")]
+    (places[0] / ".calibrating-x" / "1").mkdir(parents=True)
+    with alone_in(places[2]), pytest.raises(InputError, match=r"fold_3.*another run is at work there; wait for it"):
+        calibrate_run(tmp_path / "run", None, ALPHA, FAST)
+    assert read_calibrations([model.path for model in find_models(tmp_path / "run")]) == []
+    calibrate_run(tmp_path / "run", None, ALPHA, FAST)
+    assert [path.name for place in places for path in place.glob(".*")] == []

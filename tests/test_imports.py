@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "fracture_vae"
 FLOORS = (
     {"errors", "__init__"},
-    {"configs", "files", "markup", "registry"},
+    {"alone", "configs", "files", "markup", "registry"},
     {"cohort", "transforms"},
     {"networks", "preparation"},
     {"objectives"},

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from fracture_vae.alone import alone_in
 from fracture_vae.cohort.case import pseudonym
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases, resume_run, train_bundle
@@ -103,3 +104,56 @@ def test_patients_a_model_was_trained_on_are_told(
     known = sum(pseudonym(row["patient_id"]) in seen for row in rows)
     assert 0 < known < len(rows)
     assert f"{known} of {len(rows)} cases are of patients that the model was trained on" in said
+
+
+def test_patients_that_any_model_of_an_ensemble_was_trained_on_are_told(
+    tiny_folds: Path, tiny_cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *others = find_models(tiny_folds)
+    settings = {"cohort": str(tiny_cohort), "split": "all", "ensemble": [str(model.path) for model in others]}
+    infer_cases(first.path, tmp_path / "maps", settings)
+    seen = {patient for model in (first, *others) for patient in model.about.trained_on}
+    assert len(seen) > len(first.about.trained_on)
+    assert f"{len(seen)} of 10 cases are of patients" in capsys.readouterr().err
+
+
+def test_a_run_of_all_folds_takes_no_further_checkpoint(tiny_folds: Path, tiny_cohort: Path, tmp_path: Path) -> None:
+    """It would be left out without a word where the folds are an ensemble already."""
+    settings = {"cohort": str(tiny_cohort), "ensemble": [str(find_models(tiny_folds)[0].path)]}
+    with pytest.raises(InputError, match="is a run of 3 folds already; give one fold's checkpoint"):
+        infer_cases(tiny_folds, tmp_path / "maps", settings)
+
+
+@pytest.mark.parametrize(
+    ("members", "split", "says"),
+    [
+        ((0,), "auto", r"is in the ensemble twice; give it once"),
+        ((1,), "auto", r"cohort\.csv: some models of the ensemble were trained on its patients, and no fold is all"),
+        ((1, 1), "test", r"is in the ensemble twice; give it once"),
+        ((3,), "test", r"--set ensemble: \[3\] is no list of files; give paths of checkpoints"),
+    ],
+)
+def test_an_ensemble_that_cannot_be_is_told(
+    tiny_folds: Path, tiny_cohort: Path, tmp_path: Path, members: tuple[int, ...], split: str, says: str
+) -> None:
+    models: list[Any] = [str(model.path) for model in find_models(tiny_folds)] + [3]
+    settings = {"cohort": str(tiny_cohort), "split": split, "ensemble": [models[member] for member in members]}
+    with pytest.raises(InputError, match=says):
+        infer_cases(Path(models[0]), tmp_path / "maps", settings)
+    assert not (tmp_path / "maps").exists()
+
+
+def test_one_inference_at_a_time_in_a_folder_and_nothing_of_a_killed_one_is_left(
+    tiny_run: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    """Each reads the table of scores when it begins: the second to end would have left out the first one's rows."""
+    out = tmp_path / "made" / "maps"
+    with alone_in(out):
+        with pytest.raises(InputError, match="maps: another run is at work there; wait for it or give another folder"):
+            infer_cases(tiny_run, out, {"cohort": str(tiny_cohort)})
+        assert len(list(out.iterdir())) == 1, "the lock alone"
+    assert not (tmp_path / "made").exists()
+    (out / ".writing-x").mkdir(parents=True)
+    infer_cases(tiny_run, out, {"cohort": str(tiny_cohort)})
+    assert len(read_scores(out / "scores.csv")) == 3
+    assert [path.name for path in out.glob(".*")] == []

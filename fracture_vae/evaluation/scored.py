@@ -1,5 +1,6 @@
 """The labelled cases of a folder of maps: their scores, what a calibration said of them, and where their maps lie."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,8 +60,8 @@ def read_scored(folder: str | os.PathLike[str], cohort: Cohort) -> Scored:
     """Read the scores.csv of a folder that an inference wrote.
 
     Raises:
-        InputError: no such table; a case that is not the cohort's, or of another image; a score that is no number; no
-            labelled case, or of one label only.
+        InputError: no such table; a case that is not the cohort's, or of another image; a score that is no number, or
+            of another inference than the maps; no labelled case, or of one label only.
     """
     path = Path(folder) / SCORES_FILE
     known = {case.case_id: case for case in cohort.cases}
@@ -81,6 +82,8 @@ def read_scored(folder: str | os.PathLike[str], cohort: Cohort) -> Scored:
             "evaluation needs both"
         )
     own = [rows[case.case_id] for case in cases]
+    for row, case in zip(own, cases, strict=True):
+        _require_same_inference(path, row, case)
     return Scored(
         Path(folder),
         cases,
@@ -145,6 +148,18 @@ def _require_same_image(path: Path, row: dict[str, str], case: Case) -> None:
         raise InputError(
             f"{path}: case '{case.case_id}' is of {row['image']}, in the cohort of {case.image}; give the cohort the "
             "maps were made of"
+        )
+
+
+def _require_same_inference(path: Path, row: dict[str, str], case: Case) -> None:
+    """Require that a row and its case's sidecar are of one inference: a stopped one has replaced maps, but no rows."""
+    model, scores = (_said(path.parent, case, what) for what in ("model", "scores"))
+    names = {str(model.get("sha256", ""))[:12], row.get("model", "")} - {""}
+    told = [value for name, value in scores.items() if name.endswith("_top") and isinstance(value, int | float)]
+    if len(names) > 1 or not all(math.isclose(number(path, row, "score"), value, rel_tol=1e-4) for value in told):
+        raise InputError(
+            f"{path}: the score of '{case.case_id}' is an earlier inference's than its maps; one was stopped, so run "
+            "infer again"
         )
 
 

@@ -143,6 +143,11 @@ def _rows(cohort: Cohort, split: str, fold: int | None, model: Mapping[str, Any]
     if split == "auto":
         split = "validation" if seen else "all"
     if split == "validation":
+        if fold is None and model.get("ensemble"):
+            raise InputError(
+                f"{cohort.path}: some models of the ensemble were trained on its patients, and no fold is all models'; "
+                "give the run of all folds, whose cases each go to the model that has not seen them, or set split"
+            )
         if fold is None:
             raise InputError("split validation needs the model's fold, which this checkpoint does not say: set fold")
         chosen = [case for case in cohort.cases if case.fold == str(fold)]

@@ -111,11 +111,24 @@ def load_networks(
     """Return ``network`` with the weights of ``checkpoint``, and copies of it with those of each of ``ensemble``.
 
     Raises:
-        InputError: as `load_network`.
+        InputError: as `load_network`; for a member that is another network, or takes other images.
     """
+    for member in ensemble:
+        _require_alike(checkpoint, member)
     copies = [deepcopy(network) for _ in ensemble]
     pairs = zip([network, *copies], [checkpoint, *ensemble], strict=True)
     return [load_network(own, file, device) for own, file in pairs]
+
+
+def _require_alike(checkpoint: str | Path, member: str | Path) -> None:
+    """Require that two checkpoints say the same network and preprocessing of themselves, where both say something."""
+    first, other = (read_about(load(file), str(file)) for file in (checkpoint, member))
+    for name, told in (("network", "is another network"), ("preprocessing", "was trained with another preprocessing")):
+        pair = [getattr(about, name) for about in (first, other)]
+        if None not in pair and pair[0] != pair[1]:
+            raise InputError(
+                f"{member}: {told} than {checkpoint}; give an ensemble of one network, such as a run's folds"
+            )
 
 
 def as_composed(checkpoint: str | Path, **over: Any) -> Composition:
@@ -141,6 +154,9 @@ def describe(checkpoint: str | Path, ensemble: Sequence[str | Path] = ()) -> dic
 
     An ``ensemble`` of further checkpoints has no fold, was trained on the patients of all of them, and its hash is of
     their hashes, which are listed, in whatever order they were given.
+
+    Raises:
+        InputError: for what is no checkpoint, or one that is there twice.
     """
     content = load(checkpoint)
     said, weights = read_about(content, str(checkpoint)), weights_of(content, str(checkpoint))
@@ -154,6 +170,9 @@ def describe(checkpoint: str | Path, ensemble: Sequence[str | Path] = ()) -> dic
     if not ensemble:
         return alone
     members = [alone, *map(describe, ensemble)]
+    for place, member in enumerate(members):
+        if any(member["sha256"] == other["sha256"] for other in members[:place]):
+            raise InputError(f"{member['checkpoint']}: is in the ensemble twice; give it once")
     hashes = sorted(member["sha256"] for member in members)
     return {
         **alone,

@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fracture_vae import registry
+from fracture_vae.alone import alone_in
 from fracture_vae.cohort.nifti import description
 from fracture_vae.cohort.volumes import Stored, write_map
 from fracture_vae.errors import InputError, PartialFailure, nearest
@@ -37,6 +39,7 @@ CALIBRATED_KINDS = ("z", "p")
 """Maps that a calibrated model gives besides."""
 ALL_KINDS = (*KINDS, *CALIBRATED_KINDS)
 CAVEAT = "research use only"
+OTHER_FOLDER = "give another folder for the maps"
 DISPLAY_MAX = 0.3
 """Upper end of the display range of residual maps, in units of the normalised intensity."""
 _Z_DISPLAY = (0.0, 10.0)
@@ -52,7 +55,7 @@ class MapWriter:
     Attach it to an evaluator whose iterations return lists of :class:`Viewed`. Threads make and write maps while the
     network goes on; it waits when too much is unwritten. Cases that could not be read, reconstructed or written are
     told by :meth:`report`; all others are written, whatever ends the evaluator. Rows of other cases in an existing
-    scores.csv stay.
+    scores.csv stay. While the evaluator runs no other writes there.
 
     Args:
         output_dir: where everything goes.
@@ -94,18 +97,25 @@ class MapWriter:
         """Register with an evaluator."""
         engine.add_event_handler(Events.STARTED, self._open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._cases)
-        engine.add_event_handler(Events.COMPLETED, lambda _: self.threads.drain())
+        engine.add_event_handler(Events.COMPLETED, self._end)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._stop)
 
     def _open(self, _: Engine) -> None:
+        self.held = ExitStack()
+        self.held.enter_context(alone_in(self.output_dir, OTHER_FOLDER, held_before=True))
         self.table = ScoreTable(self.output_dir / SCORES_FILE)
         self.changing = threading.Lock()
         self.threads = BoundedThreads(_THREADS, _WAITING, when_idle=self._save)
 
-    def _stop(self, _: Engine, error: BaseException) -> None:
+    def _end(self, _: Engine) -> None:
+        with self.held:
+            if hasattr(self, "threads"):
+                self.threads.drain()
+
+    def _stop(self, engine: Engine, error: BaseException) -> None:
         """Write what is reconstructed already before the evaluator ends for another reason, such as Ctrl-C."""
-        if hasattr(self, "threads"):
-            self.threads.drain()
+        if hasattr(self, "held"):
+            self._end(engine)
         raise error
 
     def _cases(self, engine: Engine) -> None:
@@ -133,7 +143,7 @@ class MapWriter:
             row = self._write(result)
         except (InputError, OSError) as error:
             with self.changing:
-                self.failed[place] = (f"{case_id} ({image})", str(error))
+                self.failed[place] = (told_as(result.case.item), str(error))
                 if not refusal:
                     self._forget(case_id)
         else:
@@ -179,6 +189,9 @@ class MapWriter:
             shown["z"] = (judged.z, "healthy spreads above usual", _Z_DISPLAY, np.float32)
             shown["p"] = (judged.p, "share of healthy voxels with such a z", _P_DISPLAY, np.float32)
         kinds = [kind for kind in self.maps if kind in shown]
+        calibration = self.calibrated.told(judged) if self.calibrated and judged else None
+        # Before the maps: of a case whose writing was stopped, the sidecar says that the row is an earlier one's
+        self._sidecar(case.item, case.stored, score, kinds, calibration)
         for kind in kinds:
             map_, said, (low, high), dtype = shown[kind]
             array = map_[0, 0].numpy()
@@ -187,8 +200,6 @@ class MapWriter:
             if self.npy:
                 _write_npy(self.output_dir / f"{name}_{kind}.npy", array.astype(dtype))
         self._remove(name, [kind for kind in ALL_KINDS if kind not in kinds])  # an earlier inference's
-        calibration = self.calibrated.told(judged) if self.calibrated and judged else None
-        self._sidecar(case.item, case.stored, score, kinds, calibration)
         listed = {key: case.item.get(key, "") for key in SCORE_COLUMNS}
         return {
             **listed,
@@ -252,6 +263,11 @@ class MapWriter:
         """
         if self.failed:
             raise PartialFailure(dict(self.failed[place] for place in sorted(self.failed)), self.written)
+
+
+def told_as(item: Mapping[str, Any]) -> str:
+    """Return how a failure names a case, by its entry in the datalist."""
+    return f"{item['case_id']} ({item['image']})"
 
 
 def _require_maps(maps: Sequence[str]) -> None:

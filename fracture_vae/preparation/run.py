@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from fracture_vae.alone import alone_in
 from fracture_vae.cohort.case import Case, absolute
 from fracture_vae.cohort.earlier import carried_over
 from fracture_vae.cohort.levels import check_wanted, in_order, label_map
@@ -15,7 +16,6 @@ from fracture_vae.cohort.manifest import check_cases, read_cohort, write_cohort
 from fracture_vae.errors import InputError, PartialFailure
 from fracture_vae.files import require_folder
 from fracture_vae.markup import count
-from fracture_vae.preparation.alone import alone_in
 from fracture_vae.preparation.boxes_csv import DrawnBox, join_boxes, read_boxes, scan_of
 from fracture_vae.preparation.checks import duplicates
 from fracture_vae.preparation.finding import Finding
@@ -129,7 +129,7 @@ def prepare(
     boxes = read_boxes(tables.boxes) if tables.boxes else []
     check_patients(readings, [*(scan.patient_id for scan in found.scans), *(case.patient_id for case in earlier)])
     found = _without_namesakes(_with_labels(found, settings.labels), folder, earlier)
-    with alone_in(folder):
+    with alone_in(folder, "give another --out", (".writing-*", "*/.writing-*")):
         records = {scan.name: record for scan in found.scans if (record := _current(scan, folder, settings))}
         waiting = [scan for scan in found.scans if scan.name not in records]
         unchanged, failed = len(records), dict(found.failed)

@@ -93,7 +93,10 @@ def followed(path: Path) -> Path:
 
 
 def discard_empty(run: Path) -> None:
-    """Remove ``run`` if nothing was written to it, and let ``latest`` lead to the run before."""
+    """Remove ``run`` if nothing was written to it, and let ``latest`` lead to the run before.
+
+    Where there is none before, the folders it lies in go as far as they are empty: they were made with it.
+    """
     if any(run.iterdir()):
         return
     run.rmdir()
@@ -102,6 +105,11 @@ def discard_empty(run: Path) -> None:
         latest.unlink()
         if runs := sorted(folder for folder in run.parent.iterdir() if folder.is_dir()):
             point_latest(run.parent, runs[-1])
+    for folder in (run.parent, run.parent.parent):
+        try:
+            folder.rmdir()
+        except OSError:  # it holds something
+            break
 
 
 def write_meta(

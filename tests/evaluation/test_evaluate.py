@@ -407,7 +407,7 @@ def test_a_look_names_the_weights_that_made_the_maps(
         rows = (folder / "scores.csv").read_text(encoding="utf-8").replace(str(made_study.parent), str(table.parent))
         (folder / "scores.csv").write_text(rows, encoding="utf-8")
         for case in read_cohort(table).holdout():
-            said = {"model": {"sha256": "0" * 64, "weights": weights}}
+            said = {"model": {"sha256": "0123456789ab" + "0" * 52, "weights": weights}}
             (folder / f"{case.case_id}.json").write_text(json.dumps(said), encoding="utf-8")
     evaluate(folders[0], table, against=[folders[1]], resamples=10)
     (look,) = read_looks(table)
@@ -430,6 +430,25 @@ def test_a_moved_study_is_known_by_its_images(maps: Path, made_study: Path, tmp_
     for case in read_cohort(made_study).cases:
         (known / f"{case.case_id}.json").write_text(json.dumps({"source": {"sha256": sha256(case.image)}}))
     assert evaluate(known, moved).overall["auroc"] == evaluate(maps, made_study).overall["auroc"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"model": {"sha256": "ba9876543210" + "0" * 52}}, {"scores": {"l1_top": 77.0, "top_fraction": 0.005}}],
+)
+def test_a_score_of_another_inference_than_its_maps_is_refused(
+    maps: Path, made_study: Path, tmp_path: Path, said: dict[str, Any]
+) -> None:
+    """As one leaves them that was stopped while it replaced maps."""
+    folder = broken(maps, tmp_path / "stopped")
+    with (folder / "scores.csv").open(encoding="utf-8") as file:
+        scores = {row["case_id"]: float(row["score"]) for row in csv.DictReader(file)}
+    own = {"model": {"sha256": "0123456789ab" + "0" * 52}, "scores": {"l1_top": scores["p00_L1"], "top_fraction": 1}}
+    (folder / "p00_L1.json").write_text(json.dumps(own), encoding="utf-8")
+    evaluate(folder, made_study, resamples=10)
+    (folder / "p00_L1.json").write_text(json.dumps({**own, **said}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"scores\.csv: the score of 'p00_L1' is an earlier inference's than its maps"):
+        evaluate(folder, made_study)
 
 
 def broken(maps: Path, folder: Path) -> Path:

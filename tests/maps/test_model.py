@@ -11,7 +11,7 @@ import torch
 
 from fracture_vae.errors import InputError
 from fracture_vae.files import sha256
-from fracture_vae.maps.model import describe, find_bundle, find_models, load_network
+from fracture_vae.maps.model import describe, find_bundle, find_models, load_network, load_networks
 from fracture_vae.networks import build_network
 from fracture_vae.training.about import About
 
@@ -125,6 +125,28 @@ def test_another_architecture_is_refused(tiny_run: Path, blob: Callable[..., Pat
     network = build_network("vqvae", channels=[4, 12], quantizer_options={"num_codes": 8, "dim": 8})
     with pytest.raises(InputError, match=r"last\.pt: weights of another architecture"):
         load_network(network, tiny_run / "checkpoints" / "last.pt", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"network": {"name": "vqvae", "channels": [4, 8], "dropout": 0.5}}, "is another network than"),
+        ({"preprocessing": {"intensity": "percentile"}}, "was trained with another preprocessing than"),
+        ({"network": None, "preprocessing": None}, ""),
+    ],
+)
+def test_an_ensemble_is_of_one_network_and_one_preprocessing(
+    tiny_run: Path, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    last = tiny_run / "checkpoints" / "last.pt"
+    content = torch.load(last, weights_only=True)
+    torch.save({**content, "about": json.dumps({**json.loads(content["about"]), **changes})}, tmp_path / "other.pt")
+    network = build_network(**find_models(last)[0].about.network)
+    if says:
+        with pytest.raises(InputError, match=rf"other\.pt: {says} .*last\.pt; give an ensemble of one network"):
+            load_networks(network, last, [tmp_path / "other.pt"], "cpu")
+    else:  # it says nothing of itself
+        assert len(load_networks(network, last, [tmp_path / "other.pt"], "cpu")) == 2
 
 
 @pytest.mark.parametrize(

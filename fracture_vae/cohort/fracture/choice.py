@@ -19,7 +19,7 @@ def parse_fracture(text: str) -> tuple[str, Fracture]:
         InputError: another form, an unknown type or grade.
     """
     parts = [part.strip() for part in text.split(":")]
-    if len(parts) != 3 or not parts[0] or not parts[2].isdigit():
+    if len(parts) != 3 or not parts[0] or not parts[2].isdecimal():
         raise InputError(f"fracture '{text}' is not LEVEL:TYPE:GRADE; write it as L1:wedge:2")
     return parts[0], Fracture(parts[1], int(parts[2]))
 

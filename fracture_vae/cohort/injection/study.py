@@ -24,6 +24,8 @@ from fracture_vae.files import require_folder, sha256, write_text
 NOTE = "injected anomaly, not a patient's"
 RECORD = "injection.json"
 COLUMN = "anomaly"
+_LEAST = 3
+"""Voxels along an axis below which an image has no noise to measure."""
 
 
 def inject_cohort(
@@ -47,8 +49,8 @@ def inject_cohort(
         progress: wraps the cases while they are made.
 
     Raises:
-        InputError: an unsound cohort, an image that cannot be read, no normal case, ``out`` is there already, or a
-            negative seed.
+        InputError: an unsound cohort, an image that cannot be read or is too small for an anomaly, no normal case,
+            two files that would have one name, ``out`` is there already, or a negative seed.
     """
     if seed < 0:
         raise InputError(f"seed {seed} is negative; use 0 or more")
@@ -96,18 +98,26 @@ def _copied(case: Case, folder: Path) -> Case:
         file = getattr(case, name)
         if file is not None:
             part = "" if name == "image" else f"_{name}"
-            paths[name] = folder / f"{case.case_id}{part}{_suffix(file)}"
+            paths[name] = _new(folder / f"{case.case_id}{part}{_suffix(file)}", case)
             shutil.copyfile(file, paths[name])
     return replace(case, **paths, mask=None, extra={**case.extra, COLUMN: ""})
 
 
 def _injected(case: Case, untouched: Case, kind: str, folder: Path, seed: int) -> tuple[Case, dict[str, Any]]:
     volume = read_volume(case.image)
+    too_small = InputError(
+        f"{case.image}: {'×'.join(map(str, volume.array.shape))} voxels are too small for an anomaly; leave row "
+        f"{case.row} out"
+    )
+    if min(volume.array.shape) < _LEAST:
+        raise too_small
     spacing = voxel_sizes(volume.affine)
     anomaly = draw_anomaly(np.random.default_rng(_number(case.case_id, seed)), kind, volume.array, spacing)
     made = inject(volume.array, spacing, anomaly)
+    if not made.truth.any():
+        raise too_small
     name, suffix = f"{case.case_id}_{kind}", _suffix(case.image)
-    image, mask = folder / f"{name}{suffix}", folder / f"{name}_label{suffix}"
+    image, mask = (_new(folder / f"{name}{part}{suffix}", case) for part in ("", "_label"))
     _write(made, volume, image, mask, kind)
     abnormal = replace(
         untouched,
@@ -120,6 +130,15 @@ def _injected(case: Case, untouched: Case, kind: str, folder: Path, seed: int) -
         extra={**case.extra, COLUMN: kind},
     )
     return abnormal, _record(name, case, made, anomaly)
+
+
+def _new(path: Path, case: Case) -> Path:
+    """Return a path that no other case's file has."""
+    if path.exists():
+        raise InputError(
+            f"row {case.row}: {path.name} would be made of two cases; rename case_id '{case.case_id}' or the other"
+        )
+    return path
 
 
 def _record(name: str, case: Case, made: Injected, anomaly: Anomaly) -> dict[str, Any]:

@@ -116,3 +116,33 @@ def test_a_cohort_without_normal_cases_is_refused(
     path = table(tmp_path / "cohort.csv", [{"case_id": "a", "image": "a.nii.gz", "label": 1}])
     with pytest.raises(InputError, match="no normal case"):
         inject_cohort(path, tmp_path / "new")
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (1, 16, 16), (3, 3, 3)])
+def test_an_image_without_room_for_an_anomaly_is_told(
+    tmp_path: Path, blob: Callable[..., Path], table: Callable[..., Path], shape: tuple[int, int, int]
+) -> None:
+    """In a few voxels the truth may be empty: nobody could find that, and evaluate refuses it."""
+    rows = []
+    for index in range(40):
+        blob(tmp_path / f"c{index}.nii.gz", shape, seed=index)
+        rows.append({"case_id": f"c{index}", "image": f"c{index}.nii.gz"})
+    size = "×".join(map(str, shape))
+    with pytest.raises(
+        InputError, match=rf"c\d+\.nii\.gz: {size} voxels are too small for an anomaly; leave row \d+ out"
+    ):
+        inject_cohort(table(tmp_path / "cohort.csv", rows), tmp_path / "out", seed=1)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", ["", "_label"])
+def test_no_file_is_made_of_two_cases(
+    tmp_path: Path, blob: Callable[..., Path], table: Callable[..., Path], suffix: str
+) -> None:
+    names = ["a", *(f"a_{kind}{suffix}" for kind in KINDS)]
+    for name in names:
+        blob(tmp_path / f"{name}.nii.gz", seed=len(name))
+    cohort = table(tmp_path / "cohort.csv", [{"case_id": name, "image": f"{name}.nii.gz"} for name in names])
+    with pytest.raises(InputError, match=r"row \d: a_\w+\.nii\.gz would be made of two cases; rename case_id"):
+        inject_cohort(cohort, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

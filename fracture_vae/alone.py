@@ -1,0 +1,95 @@
+"""One run at a time in a folder, and nothing of a killed one left in it."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fracture_vae.errors import InputError
+
+_LOCK = ".at_work.lock"
+_held: set[Path] = set()
+
+
+@contextmanager
+def alone_in(
+    folder: str | os.PathLike[str],
+    instead: str = "",
+    leftovers: Sequence[str] = (".writing-*",),
+    held_before: bool = False,
+) -> Iterator[None]:
+    """Hold ``folder`` while the block runs, making it if need be, and remove what a killed run was writing there.
+
+    Folders it made and the block left empty are removed. The system lets go of the lock when the process ends, however
+    it ends. Where there are no such locks (Windows, some network drives), nothing is held and nothing removed.
+
+    Args:
+        folder: the folder.
+        instead: what else a message advises, such as ``give another --out``, if anything.
+        leftovers: patterns of what a killed run leaves in it.
+        held_before: whether this process may hold it already: then it goes on holding it.
+
+    Raises:
+        InputError: another run is at work there, or it cannot be written to.
+    """
+    place = Path(folder).resolve()
+    if held_before and place in _held:
+        yield
+        return
+    other = f" or {instead}" if instead else ""
+    made = [one for one in (place, *place.parents) if not one.exists()]
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = _locked(place / _LOCK)
+    except BlockingIOError as error:
+        raise InputError(f"{folder}: another run is at work there; wait for it{other}") from error
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); make it writable{other}") from error
+    _held.add(place)
+    try:
+        for leftover in [path for pattern in leftovers if lock is not None for path in place.glob(pattern)]:
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield
+    finally:
+        _held.discard(place)
+        if lock is not None:
+            (place / _LOCK).unlink(missing_ok=True)
+            os.close(lock)
+        for one in made:
+            try:
+                one.rmdir()
+            except OSError:  # it holds something
+                break
+
+
+def _locked(path: Path) -> int | None:
+    """Return the descriptor of a locked file, or None where there are no locks.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        os.close(descriptor)
+        return None
+    if not _is_at(path, descriptor):  # who held it ended just now and removed it; another may hold one made since
+        os.close(descriptor)
+        raise BlockingIOError
+    return descriptor
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
