@@ -13,6 +13,8 @@ from monai.bundle import ConfigParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fracture_vae.bundle import load as load_config
+from fracture_vae.cohort.case import Case
+from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.errors import InputError
 from fracture_vae.jobs import resume_run, train_bundle, variant_config, variant_configs
 from fracture_vae.networks import Detector, build_network
@@ -105,7 +107,8 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
 def parsed(variant: str | None) -> ConfigParser:
     parser = ConfigParser()
     parser.read_config([BUNDLE / "configs" / "train.json", *(variant_configs(BUNDLE, variant) if variant else ())])
-    parser.update({"device": "cpu"})
+    case = Case(case_id="a", patient_id="a", image=Path("a.nii.gz"))
+    parser.update({"device": "cpu", "cohort_table": Cohort(Path("cohort.csv"), (case,))})
     return parser
 
 
