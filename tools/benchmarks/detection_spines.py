@@ -74,8 +74,8 @@ class Model:
 MODELS: Mapping[str, Model] = {
     SPINE: Model("a head that marks bodies made to collapse", variant="vertebrae", settings={"max_epochs": EPOCHS}),
     SHIPPED: Model(
-        "the bundle as it ships, after 12 of its 200 epochs: the VQ-VAE and, beside it, a head that marks bodies made to "
-        "collapse",
+        "the bundle as it ships, after 12 of its 200 epochs: the VQ-VAE and, beside it, a head that marks bodies made "
+        "to collapse",
         settings={"max_epochs": 12},
     ),
     "denoising": Model(
