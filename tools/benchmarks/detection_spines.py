@@ -39,7 +39,7 @@ from tools.benchmarks import detection_monai
 from tools.benchmarks.detection_pages import SPINES, write_pages
 from tools.benchmarks.detection_spines_page import LEADERS, SHIPPED, SPINE, page
 from tools.benchmarks.keeping import Keeper, rounded
-from tools.benchmarks.spine_data import real_study, synthetic_study
+from tools.benchmarks.spine_data import other_patients, real_study, synthetic_study
 from tools.benchmarks.timing import machine
 
 BUNDLE = BUNDLES / "vq3d"
@@ -204,7 +204,7 @@ class Bench:
             shutil.rmtree(place, ignore_errors=True)
             copy = shutil.copytree(run, place / "run")
             calibrate_run(copy, self.study.path, ALPHA, {})
-            where = {"cohort": str(cohort.path), "split": "all", "device": "cpu", "maps": ["error", "valid"]}
+            where = {"cohort": str(cohort.path), "split": "all", "device": "cpu", "maps": ["error", "valid", "z"]}
             infer_cases(copy, place / "maps", where)
             return {"path": str(place / "maps")}
 
@@ -306,7 +306,7 @@ def main(
     figures |= {"seed": seed, "epochs": EPOCHS, "about": {name: MODELS[name].about for name in names}}
     figures["study"] = table(bench, study, bench.all_maps(names, study, "validation"))
     if fresh_seed is not None:
-        another = synthetic_study(place / f"study-{fresh_seed}", fresh_seed)
+        another = other_patients(synthetic_study(place / f"study-{fresh_seed}", fresh_seed))
         figures["fresh"] = {"seed": fresh_seed, **fresh(bench, names, another)}
     if holdout:
         figures["holdout"] = table(bench, study, bench.all_maps(names, study, "test"))

@@ -53,6 +53,13 @@ def synthetic_study(folder: Path, seed: int = 0) -> Cohort:
     return read_cohort(folder / "cohort.csv")
 
 
+def other_patients(study: Cohort) -> Cohort:
+    """Return ``study`` with patients whose names no other study's have, as a table beside its own."""
+    table = study.path.with_name("cohort_other_patients.csv")
+    write_cohort(table, [replace(case, patient_id=f"other_{case.patient_id}") for case in study.cases])
+    return read_cohort(table)
+
+
 def real_study(data: Path, folder: Path, seed: int = 0) -> Cohort:
     """Return crops of real vertebrae, whole and broken in every type and grade, one at a time, made unless there.
 
