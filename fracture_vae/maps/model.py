@@ -113,22 +113,24 @@ def load_networks(
     Raises:
         InputError: as `load_network`; for a member that is another network, or takes other images.
     """
-    for member in ensemble:
-        _require_alike(checkpoint, member)
+    _require_alike(checkpoint, ensemble)
     copies = [deepcopy(network) for _ in ensemble]
     pairs = zip([network, *copies], [checkpoint, *ensemble], strict=True)
     return [load_network(own, file, device) for own, file in pairs]
 
 
-def _require_alike(checkpoint: str | Path, member: str | Path) -> None:
-    """Require that two checkpoints say the same network and preprocessing of themselves, where both say something."""
-    first, other = (read_about(load(file), str(file)) for file in (checkpoint, member))
+def _require_alike(checkpoint: str | Path, ensemble: Sequence[str | Path]) -> None:
+    """Require that checkpoints say the same network and preprocessing of themselves, where they say something."""
+    if not ensemble:
+        return
+    first, *others = (read_about(load(file), str(file)) for file in (checkpoint, *ensemble))
     for name, told in (("network", "is another network"), ("preprocessing", "was trained with another preprocessing")):
-        pair = [getattr(about, name) for about in (first, other)]
-        if None not in pair and pair[0] != pair[1]:
-            raise InputError(
-                f"{member}: {told} than {checkpoint}; give an ensemble of one network, such as a run's folds"
-            )
+        for member, other in zip(ensemble, others, strict=True):
+            pair = [getattr(about, name) for about in (first, other)]
+            if None not in pair and pair[0] != pair[1]:
+                raise InputError(
+                    f"{member}: {told} than {checkpoint}; give an ensemble of one network, such as a run's folds"
+                )
 
 
 def as_composed(checkpoint: str | Path, **over: Any) -> Composition:

@@ -4,7 +4,7 @@ from fracture_vae.networks.autoencoder import Autoencoder
 from fracture_vae.networks.build import build_network
 from fracture_vae.networks.checkpoint import load_state
 from fracture_vae.networks.coders import CoderConfig
-from fracture_vae.networks.detector import Detection, Detector
+from fracture_vae.networks.detector import Detector
 from fracture_vae.networks.fitted import PCA, Blank, Fitted, Template
 from fracture_vae.networks.gaussian import Gaussian
 from fracture_vae.networks.levels import conditions
@@ -28,7 +28,6 @@ __all__ = [
     "Blank",
     "CodebookUsage",
     "CoderConfig",
-    "Detection",
     "Detector",
     "Fitted",
     "Gaussian",

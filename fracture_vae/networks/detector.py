@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from math import lcm
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,15 +19,6 @@ _RARE = -4.0
 """Added to the head's logits, so that it starts from a probability of 0.02: anomalies are rare (Lin et al. 2017)."""
 _OUTSIDE = -20.0
 """Logits where the head does not look: a probability of 2e-9."""
-
-
-class Detection(NamedTuple):
-    """What a detector makes of images x of shape (B, C, \\*spatial)."""
-
-    reconstruction: Tensor
-    """(B, C, \\*spatial), as ``forward`` returns it."""
-    logits: Tensor
-    """(B, 1, \\*spatial) float32; their sigmoid is the probability that a voxel is anomalous."""
 
 
 @NETWORKS.add_def("detector", "any registered reconstructor with a U-Net head that marks what is anomalous")
@@ -99,11 +90,6 @@ class Detector(nn.Module):
     def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
         """Reconstruction (B, C, \\*spatial) of x (B, C, \\*spatial), which may be of a known ``level`` (B,)."""
         return x if self.reconstructor is None else self.reconstructor(x, *conditions(self.reconstructor, level))
-
-    def detect(self, x: Tensor, level: Tensor | None = None) -> Detection:
-        """Reconstruction and anomaly logits of x (B, C, \\*spatial)."""
-        reconstruction = self(x, level)
-        return Detection(reconstruction, self.locate(x, reconstruction))
 
     def looked_at(self, x: Tensor) -> Tensor | None:
         """Return where the head looks at images x (B, C, \\*spatial): (B, 1, \\*spatial), 1 or 0; None: everywhere."""

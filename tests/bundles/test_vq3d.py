@@ -258,8 +258,9 @@ def test_maps_of_the_bundle_as_it_ships_are_its_head_s_probabilities(
     network = trained(default_run)
     image = torch.from_numpy(read_volume(tiny_cohort.parent / "p10.nii.gz").array)[None, None]
     with torch.no_grad():
-        found = network.detect(image)
-    for name, expected in (("error", found.logits.sigmoid()), ("recon", found.reconstruction)):
+        restored = network(image)
+        probability = network.locate(image).sigmoid()
+    for name, expected in (("error", probability), ("recon", restored)):
         written = torch.from_numpy(read_volume(tmp_path / f"p10_{name}.nii.gz").array)
         torch.testing.assert_close(written, expected[0, 0], atol=1e-4, rtol=0)
     assert "probability" in json.loads((tmp_path / "p10.json").read_text(encoding="utf-8"))["units"]["error"]

@@ -35,16 +35,14 @@ class Constant(nn.Module):
 def test_forward_is_the_reconstructor_s_alone() -> None:
     network, x = small().eval(), torch.rand(2, 1, 16, 16, 16)
     assert torch.equal(network(x), network.reconstructor(x))
-    found = network.detect(x)
-    assert torch.equal(found.reconstruction, network(x))
-    assert found.logits.shape == (2, 1, 16, 16, 16)
+    assert network.locate(x, network(x)).shape == (2, 1, 16, 16, 16)
 
 
 def test_the_head_sees_image_reconstruction_and_their_absolute_difference() -> None:
     network, x = Detector(Constant(0.25), UNetConfig(channels=(4, 8))).eval(), torch.rand(1, 1, 8, 8, 8)
     given: list[Tensor] = []
     network.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-    network.detect(x)
+    network.locate(x, network(x))
     assert torch.equal(given[0][:, 0:1], x)
     assert given[0][:, 1:2].unique().tolist() == [0.25]
     torch.testing.assert_close(given[0][:, 2:3], (x - 0.25).abs())
@@ -52,11 +50,11 @@ def test_the_head_sees_image_reconstruction_and_their_absolute_difference() -> N
 
 def test_a_head_that_sees_the_image_alone_knows_no_reconstruction() -> None:
     network, x = small(sees="image").eval(), torch.rand(1, 1, 8, 8, 8)
-    found = network.detect(x)
-    assert torch.equal(found.logits, network.locate(x, torch.rand_like(x)))
+    found = network.locate(x)
+    assert torch.equal(found, network.locate(x, torch.rand_like(x)))
     again = build_network(**json.loads(json.dumps(network.definition)))
     load_state(again, network.state_dict(), "model.pt")
-    assert torch.equal(again.eval().detect(x).logits, found.logits)  # type: ignore[operator]
+    assert torch.equal(again.eval().locate(x), found)  # type: ignore[operator]
 
 
 def test_what_a_head_sees_is_one_of_two() -> None:
@@ -66,14 +64,16 @@ def test_what_a_head_sees_is_one_of_two() -> None:
 
 def test_the_head_does_not_teach_the_reconstructor() -> None:
     network = small().train()
-    network.detect(torch.rand(2, 1, 16, 16, 16)).logits.square().mean().backward()
+    x = torch.rand(2, 1, 16, 16, 16)
+    network.locate(x, network(x)).square().mean().backward()
     assert all(p.grad is None for p in network.reconstructor.parameters())
     assert all(p.grad is not None and p.grad.any() for p in network.head.parameters())
 
 
 def test_an_untrained_head_finds_little() -> None:
     network = small().eval()
-    probability = network.detect(torch.rand(2, 1, 16, 16, 16)).logits.sigmoid().mean().item()
+    x = torch.rand(2, 1, 16, 16, 16)
+    probability = network.locate(x, network(x)).sigmoid().mean().item()
     assert 0.005 < probability < 0.08
 
 
@@ -82,7 +82,7 @@ def test_sizes_suit_reconstructor_and_head() -> None:
     assert small(head={"channels": [4, 4, 4, 8]}).downsampling == 8
     assert small({"name": "unet", "channels": [4, 4, 8]}).downsampling == 4
     with pytest.raises(InputError, match=r"\(12, 16, 16\) is not a multiple of 8"):
-        small(head={"channels": [4, 4, 4, 8]}).detect(torch.rand(1, 1, 12, 16, 16))
+        small(head={"channels": [4, 4, 4, 8]}).locate(*torch.rand(2, 1, 1, 12, 16, 16))
 
 
 def test_a_checkpoint_s_definition_builds_it_again() -> None:
@@ -90,7 +90,7 @@ def test_a_checkpoint_s_definition_builds_it_again() -> None:
     again = build_network(**json.loads(json.dumps(network.definition)))
     load_state(again, network.state_dict(), "model.pt")
     x = torch.rand(1, 1, 16, 16, 16)
-    assert torch.equal(network.eval().detect(x).logits, again.eval().detect(x).logits)
+    assert torch.equal(network.eval().locate(x, x / 2), again.eval().locate(x, x / 2))
 
 
 def test_the_vq_vae_inside_is_found() -> None:
@@ -121,7 +121,7 @@ class Logits(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network.detect(x).logits
+        return self.network.locate(x, self.network(x))
 
 
 @pytest.mark.parametrize("finer", [False, True], ids=["forward", "logits"])
@@ -142,7 +142,7 @@ def test_it_works_on_images() -> None:
     network = small(ae, {"spatial_dims": 2, "channels": [4, 4, 8]}).eval()
     x = torch.rand(2, 1, 28, 28)
     assert network.downsampling == 4
-    assert network.detect(x).logits.shape == x.shape
+    assert network.locate(x, network(x)).shape == x.shape
     assert torch.equal(network(x), network.reconstructor(x))
 
 
@@ -151,20 +151,20 @@ def test_a_head_looks_at_its_window_and_marks_nothing_elsewhere() -> None:
     x = torch.rand(2, 1, 16, 16, 16)
     given: list[Tensor] = []
     network.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-    probability = network.detect(x).logits.sigmoid()
+    probability = network.locate(x).sigmoid()
     assert torch.equal(given[0], x[:, :, 4:12, 8:16])
     outside = torch.ones(16, 16, 16, dtype=torch.bool)
     outside[4:12, 8:16] = False
     assert probability[:, 0, outside].max() < 1e-8 < probability[:, 0, ~outside].min()
     changed = x.clone()
     changed[:, 0, outside] = 0
-    assert torch.equal(network.detect(changed).logits, network.detect(x).logits)
+    assert torch.equal(network.locate(changed), network.locate(x))
 
 
 @pytest.mark.parametrize("size", [8, 10, 12, 18])
 def test_a_window_is_as_long_as_the_head_takes_whatever_the_image_s_size(size: int) -> None:
     network = Detector(None, UNetConfig(channels=(4, 8)), window=[[0.3, 0.7], [0.41, 0.91], [0.9, 1]]).eval()
-    assert network.detect(torch.rand(1, 1, size, size, size)).logits.shape == (1, 1, size, size, size)
+    assert network.locate(torch.rand(1, 1, size, size, size)).shape == (1, 1, size, size, size)
 
 
 @pytest.mark.parametrize("window", [[[0, 1], [0, 1]], [[0, 1], [0, 1], [0.5, 0.5]], [[0, 1], [0, 1], [0.5, 1.5]]])
@@ -176,5 +176,5 @@ def test_a_window_that_is_no_part_of_an_image_is_refused(window: list[list[float
 def test_a_head_alone_sees_the_image_and_reconstructs_nothing() -> None:
     network, x = Detector(None, UNetConfig(channels=(4, 8))).eval(), torch.rand(2, 1, 8, 8, 8)
     assert torch.equal(network(x), x)
-    assert torch.equal(network.detect(x).logits, network.locate(x, torch.zeros_like(x)))
+    assert torch.equal(network.locate(x), network.locate(x, torch.zeros_like(x)))
     assert not network.takes_level

@@ -95,10 +95,10 @@ def test_a_perfect_restoration_costs_nothing(name: str) -> None:
 def test_the_head_is_asked_about_the_corrupted_image() -> None:
     torch.manual_seed(0)
     objective, given = around(WRAPPED["unet"]()).eval(), batch()
-    found = objective.network.detect(given["corrupted"])
+    logits = objective.network.locate(given["corrupted"], objective.network(given["corrupted"]))
     terms = objective(given)
     assert terms.segmentation.item() == pytest.approx(
-        objective.segmentation(found.logits, given["anomaly"], None).item(), rel=1e-5
+        objective.segmentation(logits, given["anomaly"], None).item(), rel=1e-5
     )
 
 

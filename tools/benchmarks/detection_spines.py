@@ -49,7 +49,6 @@ CALIBRATED = (
     "dice@calibrated", "dice@oracle",
 )  # fmt: skip
 MEASURES = ("auroc", "within_level_auroc", "level_alone_auroc", "voxel_average_precision")
-EPOCHS = 40
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Model:
 
 
 MODELS: Mapping[str, Model] = {
-    SPINE: Model("a head that marks bodies made to collapse", variant="vertebrae", settings={"max_epochs": EPOCHS}),
+    SPINE: Model("a head that marks bodies made to collapse", variant="vertebrae", settings={"max_epochs": 40}),
     SHIPPED: Model(
         "the bundle as it ships, after 12 of its 200 epochs: the VQ-VAE and, beside it, a head that marks bodies made "
         "to collapse",
@@ -303,7 +302,7 @@ def main(
     study = synthetic_study(place / f"study-{seed}", seed)
     bench, names = Bench(study, place), list(only or MODELS)
     figures: dict[str, Any] = {"machine": machine(), "versions": versions(), "git_revision": git_revision()}
-    figures |= {"seed": seed, "epochs": EPOCHS, "about": {name: MODELS[name].about for name in names}}
+    figures |= {"seed": seed, "about": {name: MODELS[name].about for name in names}}
     figures["study"] = table(bench, study, bench.all_maps(names, study, "validation"))
     if fresh_seed is not None:
         another = other_patients(synthetic_study(place / f"study-{fresh_seed}", fresh_seed))
