@@ -53,7 +53,7 @@ def demo(out: Path) -> None:
             )
             make_cohort(cohort.parent, plan_cohort(PLAN))
         click.echo("2/5  training a model a fold on the healthy ones, with vertebrae made to collapse in training")
-        overlays = variant_configs(BUNDLE, "vertebrae")
+        overlays = variant_configs(BUNDLE, "head_alone")
         train_bundle(BUNDLE, "all", overlays, {"cohort": str(cohort), "project_dir": str(out / "runs"), **TRAINING})
         run = (out / "runs" / "vq3d" / "latest").resolve()
         click.echo("3/5  calibrating: what do healthy vertebrae score that a model has not seen?")

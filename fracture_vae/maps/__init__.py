@@ -15,6 +15,7 @@ from fracture_vae.maps.model import (
     find_models,
     load_network,
     load_networks,
+    network_of,
 )
 from fracture_vae.maps.scores import case_score, compose
 from fracture_vae.maps.table import read_scores
@@ -44,6 +45,7 @@ __all__ = [
     "find_models",
     "load_network",
     "load_networks",
+    "network_of",
     "read_scores",
     "record_inference",
     "view_cases",

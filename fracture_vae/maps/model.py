@@ -13,6 +13,7 @@ from torch import nn
 from fracture_vae.errors import InputError
 from fracture_vae.files import sha256
 from fracture_vae.maps.scores import Composition, compose
+from fracture_vae.networks import build_network
 from fracture_vae.training.about import About, read_about
 from fracture_vae.training.checkpoints import best_checkpoint, digest, load, weights_of
 from fracture_vae.training.run_folder import BUNDLE_COPY, followed
@@ -91,6 +92,16 @@ def as_trained(
         if was != now and method in (None, asked.intensity):
             raise InputError(f"{name} {now}: {checkpoint} was trained with {was}; leave it out, or set intensity none")
     return asked
+
+
+def network_of(checkpoint: str | Path, otherwise: nn.Module) -> nn.Module:
+    """Return the network that ``checkpoint`` says it holds, untrained; ``otherwise`` where it does not say.
+
+    Raises:
+        InputError: for a file that is no checkpoint, or a network there is not.
+    """
+    said = read_about(load(checkpoint), str(checkpoint)).network
+    return build_network(**said) if said else otherwise
 
 
 def load_network(network: nn.Module, checkpoint: str | Path, device: torch.device | str) -> nn.Module:

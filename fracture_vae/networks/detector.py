@@ -61,7 +61,9 @@ class Detector(nn.Module):
         self.reconstructor = reconstructor
         self.sees_difference = sees == "difference" and reconstructor is not None
         self.window = window
-        self.head = FoldedUNet(head, 3 * in_channels if self.sees_difference else in_channels, 1)
+        with torch.random.fork_rng(devices=[]):  # a head that sees the image is the same whatever stands beside it
+            torch.manual_seed(torch.initial_seed())
+            self.head = FoldedUNet(head, 3 * in_channels if self.sees_difference else in_channels, 1)
         self.downsampling = lcm(getattr(reconstructor, "downsampling", 1), head.downsampling)
 
     @classmethod

@@ -11,6 +11,7 @@ from fracture_vae.networks import VQVAE, Quantizer, find_vqvae
 from fracture_vae.objectives import seen
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.allocator import return_freed_memory
+from fracture_vae.training.data import BatchLoader
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ VECTORS_PER_CODE = 8
 class CodebookInitialiser:
     """Before the first step, gives a quantizer that asks for them encoder vectors to start from.
 
-    Vectors come from training batches passed through the encoder as in training (batch statistics, no gradient).
+    Vectors come from training batches passed through the encoder as in training (batch statistics, no gradient). The
+    loader begins anew after it, where it can: what else learns sees the same batches as it would without a codebook.
 
     Args:
         network: a VQ-VAE, or one that holds one; nothing is done for another.
@@ -42,8 +44,11 @@ class CodebookInitialiser:
         """Initialise the quantizer if it asks for vectors."""
         if self.network is None or not self.network.quantizer.needs_vectors:
             return
-        quantizer = self.network.quantizer
+        quantizer, loader = self.network.quantizer, self.loader
+        state = loader.state_dict() if isinstance(loader, BatchLoader) else {}
         quantizer.initialise(self._vectors(self.network, VECTORS_PER_CODE * quantizer.num_codes))
+        if isinstance(loader, BatchLoader):
+            loader.load_state_dict(state)
         return_freed_memory()
 
     @torch.no_grad()

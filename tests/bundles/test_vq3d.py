@@ -17,6 +17,7 @@ from fracture_vae.jobs import infer_cases, train_bundle
 from fracture_vae.networks import build_network
 from fracture_vae.transforms.corruption.collapse import Collapse
 from fracture_vae.transforms.corruption.repeated import Repeated
+from tools.benchmarks.keeping import settled
 
 SMALL_NET = {
     "network_def#reconstructor#channels": [4, 4, 8, 8],
@@ -48,14 +49,12 @@ def test_the_training_config_has_every_property_monai_asks_for(
 
 
 def test_the_inference_config_has_every_property_monai_asks_for(
-    vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, default_run: Path, tmp_path: Path
+    vq3d: Path, tiny_cohort: Path, default_run: Path, tmp_path: Path
 ) -> None:
     settings = {
         "cohort": str(tiny_cohort),
         "output_dir": str(tmp_path),
         "checkpoint": str(default_run / "checkpoints" / "last.pt"),
-        "network_def#reconstructor#channels": tiny["channels"],
-        "network_def#reconstructor#quantizer_options": tiny["quantizer_options"],
     }
     workflow = ConfigWorkflow(str(vq3d / "configs" / "inference.json"), workflow_type="infer", **settings)
     workflow.initialize()
@@ -70,6 +69,7 @@ def test_every_setting_is_explained_and_everything_explained_is_a_setting(vq3d: 
     derived = {
         "resolved_config",
         "cohort_table",
+        "suited",
         "dataset_dir",
         "run_dir",
         "network",
@@ -85,16 +85,23 @@ def test_every_setting_is_explained_and_everything_explained_is_a_setting(vq3d: 
 
 
 @pytest.mark.parametrize(
-    ("levels", "crop", "learns"),
+    ("levels", "crop", "learns", "looks_at", "flips", "batch"),
     [
-        ({"T4", "L5"}, "{}", Collapse),
-        ({"T4", ""}, "{}", Repeated),
-        ({"T4", "L5"}, "", Repeated),
+        ({"T4", "L5"}, "{}", Collapse, [[0.3125, 0.6875], [0.40625, 0.90625], [0, 1]], (0,), 8),
+        ({"T4", ""}, "{}", Repeated, None, (), 4),
+        ({"T4", "L5"}, "", Repeated, None, (), 4),
     ],
     ids=["crops of vertebrae", "one is of no level", "whole scans"],
 )
 def test_the_default_learns_to_mark_what_suits_the_cohort(
-    vq3d: Path, tmp_path: Path, levels: set[str], crop: str, learns: type
+    vq3d: Path,
+    tmp_path: Path,
+    levels: set[str],
+    crop: str,
+    learns: type,
+    looks_at: list[list[float]] | None,
+    flips: tuple[int, ...],
+    batch: int,
 ) -> None:
     cases = tuple(
         Case(case_id=level, patient_id=level, image=tmp_path / "x.nii.gz", level=level, crop=crop) for level in levels
@@ -103,6 +110,24 @@ def test_the_default_learns_to_mark_what_suits_the_cohort(
     parser.read_config(str(vq3d / "configs" / "train.json"))
     parser["cohort_table"] = Cohort(tmp_path / "cohort.csv", cases)
     assert isinstance(parser.get_parsed_content("corruption_def"), learns)
+    assert parser.get_parsed_content("network_def").window == looks_at
+    assert parser.get_parsed_content("composition").flips == flips
+    assert parser.get_parsed_content("batch_size") == batch
+
+
+def test_both_kinds_of_cohort_decide_the_same_settings_and_each_is_one(vq3d: Path) -> None:
+    shipped = config(vq3d, "train.json")
+    vertebra, any_ = (shipped["suits"][kind] for kind in ("vertebra", "any"))
+    assert vertebra.keys() == any_.keys()
+    for name in any_:
+        assert {**shipped, **shipped["augmentation"]}[name] == f"$@suited['{name}']"
+
+
+def test_settings_that_are_given_stand_over_those_that_suit(vq3d: Path, tiny_cohort: Path) -> None:
+    given = {"cohort": str(tiny_cohort), "max_epochs": 3, "augmentation#rotate_degrees": 7}
+    read = settled([vq3d / "configs" / "train.json"], given)["settings"]
+    assert (read["max_epochs"], read["augmentation"]["rotate_degrees"]) == (3, 7)
+    assert (read["patience"], read["augmentation"]["translate_fraction"]) == (20, 0.05)
 
 
 def test_nothing_in_the_configs_is_a_lambda(vq3d: Path) -> None:
@@ -165,7 +190,7 @@ def test_metadata_speaks_of_this_package_and_its_network(vq3d: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "n"), [("inference.json", 1), ("inference.json", 2), ("train.json", 2)])
-def test_the_network_takes_and_gives_what_the_metadata_says(vq3d: Path, name: str, n: int) -> None:
+def test_the_network_takes_and_gives_what_the_metadata_says(vq3d: Path, tiny_cohort: Path, name: str, n: int) -> None:
     small = {"channels": [4, 4, 8, 8], "quantizer_options": {"num_codes": 16, "dim": 8}}
     verify_net_in_out(
         net_id="network_def",
@@ -173,7 +198,7 @@ def test_the_network_takes_and_gives_what_the_metadata_says(vq3d: Path, name: st
         config_file=str(vq3d / "configs" / name),
         device="cpu",
         n=n,
-        **(small if name == "train.json" else SMALL_NET),
+        **({**small, "cohort": str(tiny_cohort)} if name == "train.json" else SMALL_NET),
     )
 
 
@@ -189,12 +214,10 @@ def test_a_network_of_two_channels_is_found_out(vq3d: Path) -> None:
         )
 
 
-def test_an_exported_torchscript_loads_and_agrees(
-    vq3d: Path, tiny: dict[str, Any], default_run: Path, tmp_path: Path
-) -> None:
+def test_an_exported_torchscript_loads_and_agrees(vq3d: Path, default_run: Path, tmp_path: Path) -> None:
     best = default_run / "checkpoints" / "last.pt"
     ckpt_export(
-        net_id="network_def",
+        net_id="trained_network",
         filepath=str(tmp_path / "model.ts"),
         ckpt_file=str(best),
         key_in_ckpt="network",
@@ -202,10 +225,7 @@ def test_an_exported_torchscript_loads_and_agrees(
         config_file=str(vq3d / "configs" / "inference.json"),
         use_trace=True,
         input_shape=[1, 1, 16, 16, 16],
-        **{
-            "network_def#reconstructor#channels": tiny["channels"],
-            "network_def#reconstructor#quantizer_options": tiny["quantizer_options"],
-        },
+        checkpoint=str(best),
     )
     network = trained(default_run)
     image = torch.rand(2, 1, 16, 16, 16)

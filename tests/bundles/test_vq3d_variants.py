@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ WITHOUT_CODES = {"channels", "dropout", "quantizer_options"}
 VARIANTS = sorted(path.stem for path in (BUNDLE / "configs" / "variants").glob("*.json"))
 
 
+def based_on(variant: str) -> set[str]:
+    """The variants it builds on, and itself."""
+    return {path.stem for path in variant_configs(BUNDLE, variant)}
+
+
 @pytest.fixture(scope="module")
 def run_of(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any], tiny_cohort: Path) -> Callable[[str], Path]:
     """``run_of(variant)`` is the folder of a run of two epochs; trained once, not to be changed."""
@@ -34,7 +40,7 @@ def run_of(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any], tiny_
     def run(variant: str) -> Path:
         project = tmp_path_factory.mktemp(variant)
         own = json.loads(variant_config(BUNDLE, variant).read_text(encoding="utf-8"))  # what it is for stays as it is
-        unused = WITHOUT_CODES if variant in ("prior", "unet_denoising", "vertebrae") else set()
+        unused = WITHOUT_CODES if variant in ("prior", "unet_denoising", "head_alone") else set()
         settings = {key: value for key, value in tiny.items() if key not in own.keys() | unused}
         if "vqvae_checkpoint" in own:
             settings["vqvae_checkpoint"] = str(run("denoising"))
@@ -76,6 +82,7 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
     "codes_2048": [("network_def.quantizer.num_codes", 2048)],
     "denoising": [("corruption_def.__class__.__name__", "CoarseNoise")],
     "discriminative": [("network_def.sees_difference", True)],
+    "head_alone": [("network_def.reconstructor", None), ("objective.term_names", ("total", "segmentation"))],
     "level": [("network_def.level.levels", 29), ("network_def.takes_level", True)],
     "masked": [("corruption_def.__class__.__name__", "MaskedBlocks")],
     "prior": [("key_term", "nll"), ("score", "code_likelihood"), ("learning_rate", 0.001)],
@@ -93,21 +100,18 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
         ("objective.__class__.__name__", "Reconstruction"),
         ("corruption_def.__class__.__name__", "CoarseNoise"),
     ],
-    "vertebrae": [
-        ("network_def.window", [[0.3125, 0.6875], [0.40625, 0.90625], [0, 1]]),
-        ("objective.term_names", ("total", "segmentation")),
-        ("corruption_def.__class__.__name__", "Collapse"),
-        ("composition.flips", (0,)),
-    ],
 }
 """What each variant makes of an object the config builds; the bundle without one has another value there."""
 
 
+SCAN = Case(case_id="a", patient_id="a", image=Path("a.nii.gz"))
+VERTEBRA = replace(SCAN, level="L1", crop="{}")
+
+
 @functools.cache
-def parsed(variant: str | None) -> ConfigParser:
+def parsed(variant: str | None, case: Case = SCAN) -> ConfigParser:
     parser = ConfigParser()
     parser.read_config([BUNDLE / "configs" / "train.json", *(variant_configs(BUNDLE, variant) if variant else ())])
-    case = Case(case_id="a", patient_id="a", image=Path("a.nii.gz"))
     parser.update({"device": "cpu", "cohort_table": Cohort(Path("cohort.csv"), (case,))})
     return parser
 
@@ -127,7 +131,7 @@ def test_every_variant_changes_what_is_built(variant: str) -> None:
         assert built(None, path) != value
 
 
-@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"discriminative", "unet_denoising", "vertebrae", "prior"}))
+@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"discriminative", "unet_denoising", "head_alone", "prior"}))
 def test_the_variants_of_the_vqvae_alone_have_no_head(variant: str) -> None:
     for path, value in PLAIN:
         assert built(variant, path) == value
@@ -143,6 +147,26 @@ def test_without_a_variant_a_head_that_sees_the_image_stands_beside_the_vqvae() 
     assert built(None, "corruption_def.__class__.__name__") == "Repeated"
     assert (built(None, "composition.name"), built(None, "composition.flips")) == ("head", ())
     assert built(None, "key_term") == "segmentation"
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if "reconstruction" in based_on(name)])
+def test_what_is_built_on_the_plain_vqvae_trains_alike_on_any_cohort(variant: str) -> None:
+    of_head = {"suited", "score", "segmentation_loss", *(f"head_{name}" for name in ("channels", "units", "window"))}
+    for name in {*parsed(variant)["suits"]["any"], "augmentation"} - of_head:
+        if name in parsed(variant).config:
+            one, other = (parsed(variant, case).get_parsed_content(name) for case in (SCAN, VERTEBRA))
+            assert one == other, name
+
+
+def test_a_head_that_sees_the_image_learns_the_same_with_and_without_a_vqvae_beside_it(
+    run_of: Callable[[str], Path], tmp_path: Path, tiny: dict[str, Any], tiny_cohort: Path
+) -> None:
+    train_bundle(BUNDLE, "1", [], {**tiny, "cohort": str(tiny_cohort), "project_dir": str(tmp_path)})
+    both = load((tmp_path / "vq3d" / "latest").resolve() / "checkpoints" / "last.pt")["network"]
+    alone = load(run_of("head_alone") / "checkpoints" / "last.pt")["network"]
+    assert any(name.startswith("reconstructor.") for name in both)
+    assert alone.keys() == {name for name in both if name.startswith("head.")}
+    assert all(torch.equal(both[name], weights) for name, weights in alone.items())
 
 
 @pytest.mark.parametrize("name", ["variants/denoising.json", "monai_data.json"])

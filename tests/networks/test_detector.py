@@ -57,6 +57,17 @@ def test_a_head_that_sees_the_image_alone_knows_no_reconstruction() -> None:
     assert torch.equal(again.eval().locate(x), found)  # type: ignore[operator]
 
 
+def test_a_head_that_sees_the_image_starts_the_same_whatever_stands_beside_it() -> None:
+    heads = []
+    for reconstructor in (None, VQ, {**VQ, "channels": [8, 8]}):
+        torch.manual_seed(5)
+        heads.append(build_network("detector", reconstructor=reconstructor, head=HEAD, sees="image").head.state_dict())
+    assert all(torch.equal(heads[0][name], other[name]) for other in heads[1:] for name in heads[0])
+    torch.manual_seed(6)
+    another = build_network("detector", reconstructor=None, head=HEAD, sees="image").head.state_dict()
+    assert not all(torch.equal(heads[0][name], another[name]) for name in another)
+
+
 def test_what_a_head_sees_is_one_of_two() -> None:
     with pytest.raises(InputError, match="sees difference, image; not 'residual'"):
         small(sees="residual")

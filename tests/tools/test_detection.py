@@ -3,14 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fracture_vae import bundle
+from fracture_vae.cohort.case import Case
+from fracture_vae.cohort.manifest import read_cohort, write_cohort
 from fracture_vae.jobs import training_config, variant_config, variant_configs
 from fracture_vae.training.fitting import BASELINES
 from fracture_vae.transforms.corruption import build_corruption
 from tools.benchmarks import detection_rows
 from tools.benchmarks.detection_bench import Bench
+from tools.benchmarks.detection_data import SELECTION_FOLD, only, with_unused_anomalies
 from tools.benchmarks.detection_page import page
 from tools.benchmarks.detection_rows import DEFAULT, MONAI, TASKS, TRAININGS, rows_of, settings_of
 
@@ -22,12 +26,14 @@ def row(name: str, model: str, aurocs: list[float], lead: list[float] | None = N
         {"all": {"auroc": [value, value - 0.1, value + 0.1]}, "cpu_seconds": 10.0 * (1 + number)}
         for number, value in enumerate(aurocs)
     ]
-    return {"row": name, "model": model, "by_seed": by_seed, **({"default_minus_it": {"auroc": lead}} if lead else {})}
+    leads = {"default_minus_it": {"all": {"auroc": lead}}} if lead else {}
+    return {"row": name, "model": model, "by_seed": by_seed, **leads}
 
 
 def measured(aurocs: list[float], lead: list[float]) -> dict[str, Any]:
     default = row(DEFAULT["vessel"].name, DEFAULT["vessel"].model, aurocs)
-    about = {"training": 9, "epochs": 2, "normal": 5, "abnormal": 3, "patients": 8, "anomalous": 0.0}
+    cases = {"normal": 5, "abnormal": 3, "patients": 8, "anomalous": 0.0}
+    about = {"training": 9, "epochs": 2, "cases": {"all": cases}}
     rows = [row("pca", "pca", [0.7], lead), *([default] if aurocs else [])]
     return {"vessel": {**about, "machine": {"cpu": "a processor"}, "rows": rows}}
 
@@ -60,13 +66,36 @@ def test_a_row_has_its_interval_its_seeds_and_the_seconds_of_one_training() -> N
     assert any("| 0.860 [0.760, 0.960] | 0.910 ± 0.071 (2) |  | 15 |" in line for line in lines)
 
 
-def test_what_was_measured_where_compositions_were_chosen_stands_behind_the_task_and_reaches_no_goal() -> None:
-    told = page(measured([0.8], [0.1, 0.0, 0.2]), (), measured([0.95], [0.25, 0.2, 0.3]))
-    figures, chosen = told.split("The composition was chosen on 5 normal and 3 abnormal cases of another\nfold")
-    assert "**missed by 0.100**" in figures
-    assert "0.950" not in figures
-    assert "| pca | 0.700 [0.600, 0.800] | 0.700 (1) | +0.250 [+0.200, +0.300] | 10 |" in chosen
-    assert "reached" not in chosen
+def test_what_more_abnormal_cases_say_stands_behind_the_task_and_reaches_no_goal() -> None:
+    figures = measured([0.8], [0.1, 0.0, 0.2])
+    vessel = figures["vessel"]
+    vessel["cases"]["wider"] = {**vessel["cases"]["all"], "abnormal": 7}
+    for one in vessel["rows"]:
+        one["by_seed"] = [{**seed, "wider": {"auroc": [0.95, 0.94, 0.96]}} for seed in one["by_seed"]]
+    vessel["rows"][0]["default_minus_it"]["wider"] = {"auroc": [0.25, 0.2, 0.3]}
+    own, wider = page(figures).split("over 4 more of the training split")
+    assert "**missed by 0.100**" in own
+    assert "above zero for 0 of" in own
+    assert "0.950" not in own
+    assert "| pca | 0.950 [0.940, 0.960] | 0.950 (1) | +0.250 [+0.200, +0.300] | 10 |" in wider
+    assert "above zero for 1 of" in wider
+    assert "reached" not in wider
+
+
+def test_beside_a_fold_s_own_stand_the_anomalies_that_nothing_was_chosen_on(tmp_path: Path) -> None:
+    rows = [(1, 0), (1, 1), (SELECTION_FOLD, 0), (SELECTION_FOLD, 1), (3, 0), (3, 1), (4, 1)]
+    cases = []
+    for number, (fold, label) in enumerate(rows):
+        image = tmp_path / f"{number}.npy"
+        np.save(image, np.zeros((2, 2, 2)))
+        cases.append(Case(case_id=f"{number}", patient_id=f"p{number}", image=image, label=label, fold=str(fold)))
+    write_cohort(tmp_path / "cohort.csv", cases)
+    cohort = read_cohort(tmp_path / "cohort.csv")
+    wider = with_unused_anomalies(cohort, 1)
+    assert [case.fold for case in wider.cases] == ["1", "1", "2", "2", "3", "1", "1"]
+    assert wider.training(1) == cohort.training(1), "models learn from the same"
+    assert [case.label for case in only(cohort, wider, 1).cases] == [0, 1, None, None, None, None, None]
+    assert only(cohort, wider, 1).cases[1].fold == "1"
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -80,8 +109,8 @@ def test_rows_are_of_models_there_are_and_the_default_is_one(task: str) -> None:
 
 def test_the_default_learns_as_the_bundle_ships_but_for_what_a_task_needs() -> None:
     default = TRAININGS[DEFAULT["hippocampus"].model]
-    assert (default.variant, default.settings, default.by_task.get("hippocampus")) == (None, {}, None)
-    learns = {"optimizer", "learning_rate", "lr_schedule", "dropout", "quantizer_options", "corruption", "score"}
+    assert (default.variant, default.settings, default.by_task.get("hippocampus")) == ("head_alone", {}, None)
+    learns = {"optimizer", "learning_rate", "lr_schedule", "corruption", "score", "segmentation_loss"}
     assert not learns & {*default.common, *TASKS["hippocampus"], *TASKS["vessel"]}
     assert set(default.by_task["vessel"]) == {"corruption"}
 
@@ -95,7 +124,7 @@ def test_trainings_are_of_variants_and_corruptions_there_are() -> None:
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
-    bench = Bench("vessel", None, 1, 1, tmp_path)  # type: ignore[arg-type]
+    bench = Bench("vessel", None, 1, {}, 1, tmp_path)  # type: ignore[arg-type]
     made = [bench._kept("figures", "a, b", {"of": 1}, lambda number=number: {"value": number}) for number in (1, 2)]
     assert made == [{"value": 1}, {"value": 1}]
     assert bench._kept("figures", "a, b", {"of": 2}, lambda: {"value": 3}) == {"value": 3}

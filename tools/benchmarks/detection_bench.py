@@ -8,12 +8,11 @@ from typing import Any
 
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.evaluation.evaluate import Evaluation, evaluate
-from fracture_vae.files import read_json
-from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, variant_configs
+from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, training_config, variant_configs
 from fracture_vae.training.fitting import BASELINES
 from tools.benchmarks import detection_monai
 from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row, settings_of
-from tools.benchmarks.keeping import Keeper, rounded
+from tools.benchmarks.keeping import Keeper, rounded, settled
 
 MEASURES = ("auroc", "average_precision", "voxel_average_precision", "aupro", "dice@oracle")
 
@@ -25,6 +24,7 @@ class Bench:
     Attributes:
         task: of `TASKS`.
         cohort, fold: what is held out.
+        parts: tables of the cohort's cases with the labels of those that a part of the figures is of.
         seeds: trainings of each of the models `SEEDED`.
         work: the folder.
     """
@@ -32,6 +32,7 @@ class Bench:
     task: str
     cohort: Cohort
     fold: int
+    parts: Mapping[str, Path]
     seeds: int
     work: Path
 
@@ -44,19 +45,21 @@ class Bench:
         folder = self.maps(row, seed)
 
         def measure() -> dict[str, Any]:
-            found = evaluate(folder, self.cohort.path)
-            return {"seed": seed, **_figures(found), "cases": _about(found)}
+            found = {part: evaluate(folder, table) for part, table in self.parts.items()}
+            figures = {part: rounded(one.overall, MEASURES) for part, one in found.items()}
+            types = _by_type(found["all"])
+            return {"seed": seed, **figures, **types, "cases": {part: _about(one) for part, one in found.items()}}
 
         kept = self._kept("figures", row.name, {"maps": str(folder)}, measure)
         return {**kept, "cpu_seconds": self._cpu_seconds(row, seed)}
 
-    def compared(self, row: Row, other: Row) -> dict[str, list[float]]:
-        """Return what ``row`` measures more than ``other``, with the first seed, on the same resamples."""
+    def compared(self, row: Row, other: Row) -> dict[str, dict[str, list[float]]]:
+        """Return what ``row`` measures more than ``other`` in each part, with the first seed, on the same resamples."""
         mine, others = self.maps(row, 0), self.maps(other, 0)
 
         def compare() -> dict[str, Any]:
-            (compared,) = evaluate(mine, self.cohort.path, against=[others]).comparisons
-            return rounded(compared.differences["all"], MEASURES)
+            both = {part: evaluate(mine, table, against=[others]) for part, table in self.parts.items()}
+            return {part: rounded(one.comparisons[0].differences["all"], MEASURES) for part, one in both.items()}
 
         return self._kept("compared", other.name, {"maps": [str(mine), str(others)]}, compare)
 
@@ -103,16 +106,18 @@ class Bench:
         own = {"seed": seed, "cohort": str(self.cohort.path)} | ({"vqvae_checkpoint": below["path"]} if below else {})
         settings = {**settings_of(training, self.task), **own}
 
+        given = {key: value for key, value in settings.items() if key not in training.idle}
+
         def train() -> dict[str, Any]:
             place = self._place("models", name, settings)
-            given = {key: value for key, value in settings.items() if key not in training.idle}
             began = time.process_time()
             train_bundle(BUNDLES / "vq3d", str(self.fold), variants, {**given, "project_dir": str(place)})
             took = time.process_time() - began + below.get("cpu_seconds", 0)
             path = (place / "vq3d" / "latest" / "checkpoints" / "last.pt").resolve()
             return {"path": str(path), "cpu_seconds": round(took, 1)}
 
-        return self._kept("models", name, settings | ({} if training.variant else _shipped()), train)
+        read = settled([training_config(BUNDLES / "vq3d"), *variants], given)
+        return self._kept("models", name, settings | read, train)
 
     def _monai(self, seed: int) -> dict[str, Any]:
         plain = self._model("plain", seed)
@@ -136,17 +141,11 @@ class Bench:
         return Keeper(self.work).kept(kind, name, [self.fold, settings], make)
 
 
-def _shipped() -> dict[str, Any]:
-    """Return what train.json holds beside its explanations: a model of it as it ships is another where it changes."""
-    config = read_json(BUNDLES / "vq3d" / "configs" / "train.json")
-    return {"shipped": {key: value for key, value in config.items() if not key.startswith("_")}}
-
-
 def _about(found: Evaluation) -> dict[str, Any]:
     everything = found.groups[0]
     return {name: getattr(everything, name) for name in ("normal", "abnormal", "patients", "anomalous")}
 
 
-def _figures(found: Evaluation) -> dict[str, Any]:
+def _by_type(found: Evaluation) -> dict[str, Any]:
     types = {group.name: rounded(group.measures, MEASURES) for group in found.groups if group.by == "type"}
-    return {"all": rounded(found.overall, MEASURES), **({"by_type": types} if types else {})}
+    return {"by_type": types} if types else {}

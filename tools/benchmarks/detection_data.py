@@ -7,12 +7,17 @@
 
 Models train on the normal cases of the other folds. Compositions are chosen on fold 2 of a cohort with anomalies of
 another seed (`SELECTION_SEED`); fold 1 and the anomalies of `TEST_SEED` are for the figures that are shown.
+
+No model learns from an aneurysm, so those of the folds that nothing was chosen on stand beside the validation split's:
+`with_unused_anomalies`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
+from fracture_vae.cohort.case import Case
 from fracture_vae.cohort.injection import inject_cohort
-from fracture_vae.cohort.manifest import Cohort, read_cohort
+from fracture_vae.cohort.manifest import Cohort, read_cohort, write_cohort
 from fracture_vae.errors import InputError
 from tools.benchmarks.reconstruction_data import make_cohort
 
@@ -41,3 +46,22 @@ def detection_cohort(task: str, data: Path, folder: Path, seed: int = TEST_SEED)
         return healthy
     injected = folder / f"{task}-anomalies-{seed}" / "cohort.csv"
     return read_cohort(injected if injected.exists() else inject_cohort(plain, injected.parent, seed=seed))
+
+
+def with_unused_anomalies(cohort: Cohort, fold: int) -> Cohort:
+    """Return ``cohort`` with all abnormal cases in ``fold`` but those of the selection's, a table beside its own."""
+    table = cohort.path.with_name(f"cohort_wider_{fold}.csv")
+    write_cohort(table, [_moved(case, fold) if case.label == 1 else case for case in cohort.cases])
+    return read_cohort(table)
+
+
+def _moved(case: Case, fold: int) -> Case:
+    return case if case.fold == str(SELECTION_FOLD) else replace(case, fold=str(fold))
+
+
+def only(cohort: Cohort, wider: Cohort, fold: int) -> Cohort:
+    """Return ``wider`` with the labels of those cases alone that ``cohort`` has in ``fold``."""
+    own = {case.case_id for case in cohort.cases if case.fold == str(fold)}
+    table = wider.path.with_name(f"cohort_only_{fold}.csv")
+    write_cohort(table, [case if case.case_id in own else replace(case, label=None) for case in wider.cases])
+    return read_cohort(table)

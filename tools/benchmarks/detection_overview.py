@@ -82,7 +82,7 @@ def _volumes(figures: Figures) -> Iterator[Line]:
             beside = None
             if known:
                 best = max(known, key=values.__getitem__)
-                beside = Beside(best, values[best], rows[best]["default_minus_it"][measure])
+                beside = Beside(best, values[best], rows[best]["default_minus_it"]["all"][measure])
             mine = [one["all"][measure][0] for one in default["by_seed"]]
             shown = _estimate(default["by_seed"][0]["all"][measure])
             yield Line(

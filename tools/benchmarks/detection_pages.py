@@ -12,7 +12,7 @@ from fracture_vae.files import read_json, write_text
 from tools.benchmarks import detection_page, detection_spines_page
 from tools.benchmarks.detection_overview import overview
 
-DETECTION, SELECTION = "results_detection.json", "results_detection_selection.json"
+DETECTION = "results_detection.json"
 SPINES, DIGITS = "results_detection_spines.json", "results_family_detection.json"
 
 
@@ -20,7 +20,7 @@ def write_pages(docs: Path) -> None:
     """Write results.md and results_spines.md anew, of what ``docs`` has the figures of."""
     volumes, spines, digits = (_read(docs / name) for name in (DETECTION, SPINES, DIGITS))
     above = overview(volumes, spines, digits)
-    write_text(docs / "results.md", detection_page.page(volumes, above, _read(docs / SELECTION)))
+    write_text(docs / "results.md", detection_page.page(volumes, above))
     if spines:
         write_text(docs / "results_spines.md", detection_spines_page.page(spines))
 

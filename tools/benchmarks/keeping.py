@@ -3,12 +3,20 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import ConfigParser
+
+from fracture_vae.bundle import load
 from fracture_vae.evaluation.resampling import Estimate
 from fracture_vae.files import read_json, write_text
+
+_ELSEWHERE = {
+    "bundle_root", "project_dir", "group", "run_name", "resume", "suits", "progress", "mlflow", "wandb"
+}  # fmt: skip
+"""Settings of a bundle that change nothing of what is learnt; of suits, those that hold are settings themselves."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,22 @@ class Keeper:
             write_text(path, json.dumps(made, indent=1) + "\n")
         found: dict[str, Any] = read_json(path)
         return found
+
+
+def settled(configs: Sequence[Path], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a training reads: its settings as they hold, and what overlays have beside explanations.
+
+    Args:
+        configs: train.json and the overlays merged over it.
+        given: ids of the config and their values.
+    """
+    parser = ConfigParser(load(configs))
+    parser.update(dict(given))
+    values = {name: parser.get_parsed_content(name) for name in parser["_help_"] if name not in _ELSEWHERE}
+    values["augmentation"] = asdict(parser.get_parsed_content("augmentation"))
+    overlays = [read_json(file) for file in configs[1:]]
+    own = [{key: value for key, value in overlay.items() if not key.startswith("_")} for overlay in overlays]
+    return {"settings": values, "overlays": own}
 
 
 def rounded(measures: Mapping[str, Estimate], names: Sequence[str]) -> dict[str, list[float]]:
