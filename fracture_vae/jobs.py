@@ -13,7 +13,7 @@ from fracture_vae.cohort.synthetic import open_cohort
 from fracture_vae.errors import InputError, PartialFailure, nearest
 from fracture_vae.files import read_json, require_folder
 from fracture_vae.maps.calibration.apply import drift_of_normals, read_calibrations
-from fracture_vae.maps.cases import datalist
+from fracture_vae.maps.cases import datalist, require_apart
 from fracture_vae.maps.in_source import paste_error_maps, require_sources
 from fracture_vae.maps.model import ModelFile, describe, find_bundle, find_models
 from fracture_vae.maps.scores import compose
@@ -199,9 +199,7 @@ def infer_cases(
     items = [item for job in jobs for item in job.items]
     if len(jobs) > 1 and settings.get("cohort"):
         _warn_of_missing_folds(settings["cohort"], items)
-    for item in items:
-        if Path(item["image"]).absolute().parent == output.absolute():
-            raise InputError(f"{output}: holds {Path(item['image']).name}, an input; give another folder for the maps")
+    require_apart(items, output)
     if in_source:
         require_sources(items)
     require_folder(output)

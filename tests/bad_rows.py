@@ -159,6 +159,7 @@ ROWS: list[Bad] = [
     Bad("train: an overlay with a key misspelt", text("o.json", '{"max_epoch": 2}'), "train {bundle} --config o.json", ("o.json: the config has no key 'max_epoch', and nothing refers to it; did you mean 'max_epochs'",)),
     Bad("train: an overlay of a class that is not there", text("o.json", '{"objective": {"_target_": "fracture_vae.objectives.Nothing"}}'), "train {bundle} --config o.json", ("objective=", "Nothing", "cannot be used")),
     Bad("train: a setting without value", nothing, "train {bundle} --set fold", ("'fold' is not KEY=VALUE",)),
+    Bad("train: a score the network cannot serve", nothing, "train {bundle} --cohort {cohort} --project-dir out {tiny} --variant reconstruction --set score=head", ("score Head needs a network with locate(), which VQVAE is not; choose another score",)),
     Bad("train: onto a file", text("file"), "train {bundle} --cohort {cohort} --project-dir file {tiny}", ("file is a file; give a folder",)),
     Bad("infer: onto a file", text("file"), "infer --model {run} --cohort {cohort} --output file", ("file is a file; give a folder",)),
     Bad("infer: over nothing", nothing, "infer --model {run} --output out", ("nothing to run over: give cohort, images or dataset_dir",)),

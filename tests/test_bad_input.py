@@ -126,12 +126,9 @@ def test_a_real_process_says_the_same_and_monai_s_own_command_too(
 
     ours = run("fracture_vae.cli", "infer", "--model", tiny_run, "--output", "out", "--image", "a.nii.gz")
     assert_told(ours, 2, "a.nii.gz: damaged; copy or export it again")
-    network = {"_target_": "fracture_vae.networks.build_network", "name": "vqvae", "channels": [4, 8]}
-    network |= {"quantizer_options": {"num_codes": 8, "dim": 8}}
     theirs = run(
         "monai.bundle", "run", "run", "--config_file", vq3d / "configs" / "inference.json",
         "--checkpoint", tiny_run / "checkpoints" / best, "--images", "['a.nii.gz']", "--output_dir", "out",
-        "--network_def", str(network),
     )  # fmt: skip
     assert_told(theirs, 2, "a.nii.gz: damaged; copy or export it again")
     assert not (tmp_path / "out").exists()

@@ -1,7 +1,7 @@
 """From a model and a volume to maps: scores, inference, and pasting crops back into their source."""
 
 from fracture_vae.maps.calibration.apply import CalibratedMaker, as_calibrated
-from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist
+from fracture_vae.maps.cases import CaseDataset, LoadedCase, datalist, require_apart
 from fracture_vae.maps.holdout import record_inference
 from fracture_vae.maps.inference import CaseProgress, PaddedInferer, Viewed, view_cases
 from fracture_vae.maps.loading import CaseLoader
@@ -48,5 +48,6 @@ __all__ = [
     "network_of",
     "read_scores",
     "record_inference",
+    "require_apart",
     "view_cases",
 ]

@@ -1,6 +1,6 @@
 """What an inference runs over: items of a datalist, read and preprocessed one by one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +97,18 @@ def _near(mask: str, volume: Volume, margin: float) -> NDArray[np.bool_]:
     if not inside.any():
         raise InputError(f"{mask}: marks no voxel; crop it again")
     return within_reach(inside, voxel_sizes(volume.affine), margin)
+
+
+def require_apart(items: Iterable[Mapping[str, Any]], output: str | Path) -> None:
+    """Require that no image of ``items`` lies in ``output``, where maps would stand beside it under its name.
+
+    Raises:
+        InputError: for the first that does.
+    """
+    folder = Path(output).absolute()
+    for item in items:
+        if Path(item["image"]).absolute().parent == folder:
+            raise InputError(f"{output}: holds {Path(item['image']).name}, an input; give another folder for the maps")
 
 
 def datalist(

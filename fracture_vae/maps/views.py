@@ -7,9 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fracture_vae.errors import InputError
-from fracture_vae.maps.scores import Score, Seen
-from fracture_vae.maps.scores.seen import method_of
+from fracture_vae.maps.scores import Score, Seen, require_served
 
 
 class Views(nn.Module):
@@ -34,8 +32,7 @@ class Views(nn.Module):
         reconstruct: bool = True,
     ) -> None:
         super().__init__()
-        for score in scores:
-            _require_served(score, networks[0])
+        require_served(scores, networks[0])
         self.networks = nn.ModuleList(networks)
         self.scores = tuple(scores)
         self.reconstruct = reconstruct
@@ -82,12 +79,3 @@ class _View(NamedTuple):
 
 def _mirrored(image: Tensor, axes: Sequence[int]) -> Tensor:
     return image.flip(*axes) if axes else image
-
-
-def _require_served(score: Score, network: nn.Module) -> None:
-    for name in score.needs:
-        if method_of(network, name) is None:
-            raise InputError(
-                f"score {type(score).__name__} needs a network with {name}(), which {type(network).__name__} is not; "
-                "choose another score"
-            )

@@ -10,9 +10,11 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
+from fracture_vae import bundle
 from fracture_vae.cohort.case import Case
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.volumes import read_volume
+from fracture_vae.errors import InputError
 from fracture_vae.jobs import infer_cases, train_bundle
 from fracture_vae.networks import build_network
 from fracture_vae.transforms.corruption.collapse import Collapse
@@ -284,6 +286,16 @@ def test_maps_of_the_bundle_as_it_ships_are_its_head_s_probabilities(
         written = torch.from_numpy(read_volume(tmp_path / f"p10_{name}.nii.gz").array)
         torch.testing.assert_close(written, expected[0, 0], atol=1e-4, rtol=0)
     assert "probability" in json.loads((tmp_path / "p10.json").read_text(encoding="utf-8"))["units"]["error"]
+
+
+def test_maps_are_not_written_beside_the_images_they_are_of(
+    vq3d: Path, default_run: Path, blob: Callable[..., Path], tmp_path: Path
+) -> None:
+    image = blob(tmp_path / "a.nii.gz")
+    given = {"checkpoint": str(default_run / "checkpoints" / "last.pt"), "images": [str(image)], "device": "cpu"}
+    with pytest.raises(InputError, match=r"holds a\.nii\.gz, an input; give another folder"):
+        bundle.run([vq3d / "configs" / "inference.json"], "run", {**given, "output_dir": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == [image]
 
 
 @pytest.mark.parametrize("score", ["l1", "ssim", "feature", "code_distance"])

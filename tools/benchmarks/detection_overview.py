@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tools.benchmarks.detection_page import GOALS, MEASURES, TITLES
 from tools.benchmarks.detection_rows import DEFAULT, baseline_rows
 from tools.benchmarks.detection_spines_page import GOALS as SPINE_GOALS
-from tools.benchmarks.detection_spines_page import LEADERS
+from tools.benchmarks.detection_spines_page import SHIPPED
 
 DIGITS_GOAL = 0.97
 WITHIN = "within_level_auroc"
@@ -93,18 +93,19 @@ def _volumes(figures: Figures) -> Iterator[Line]:
 def _spines(figures: Figures) -> Iterator[Line]:
     for part, title in SPINES.items():
         rows = figures.get(part, {}).get("rows", {})
-        others = [name for name in rows if name not in LEADERS]
-        for leader in (name for name in LEADERS if name in rows):
-            for group, least in SPINE_GOALS.items():
-                values = {name: row["groups"][group][WITHIN] for name, row in rows.items()}
-                beside = None
-                if others:
-                    best = max(others, key=lambda name: values[name][0])
-                    beside = Beside(best, values[best][0], rows[leader]["leads"][best][group][WITHIN])
-                yield Line(
-                    title, f"AUROC within levels, {group}", None if part == "real" else least, leader,
-                    values[leader][0], _estimate(values[leader]), "one a fold", beside,
-                )  # fmt: skip
+        if SHIPPED not in rows:
+            continue
+        others = [name for name in rows if name != SHIPPED]
+        for group, least in SPINE_GOALS.items():
+            values = {name: row["groups"][group][WITHIN] for name, row in rows.items()}
+            beside = None
+            if others:
+                best = max(others, key=lambda name: values[name][0])
+                beside = Beside(best, values[best][0], rows[SHIPPED]["leads"][best][group][WITHIN])
+            yield Line(
+                title, f"AUROC within levels, {group}", None if part == "real" else least, SHIPPED,
+                values[SHIPPED][0], _estimate(values[SHIPPED]), "one a fold", beside,
+            )  # fmt: skip
 
 
 def _digits(figures: Figures) -> Iterator[Line]:

@@ -24,7 +24,7 @@ from fracture_vae.calibrating import calibrate_run
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.evaluation.evaluate import Evaluation, evaluate
-from fracture_vae.files import read_json, write_text
+from fracture_vae.files import write_text
 from fracture_vae.jobs import (
     BUNDLES,
     fit_baselines,
@@ -37,7 +37,7 @@ from fracture_vae.jobs import (
 from fracture_vae.training.run_folder import git_revision, versions
 from tools.benchmarks import detection_monai
 from tools.benchmarks.detection_pages import SPINES, write_pages
-from tools.benchmarks.detection_spines_page import LEADERS, SHIPPED, page
+from tools.benchmarks.detection_spines_page import SHIPPED, page
 from tools.benchmarks.keeping import Keeper, rounded, settled
 from tools.benchmarks.spine_data import other_patients, real_study, synthetic_study
 from tools.benchmarks.timing import machine
@@ -146,7 +146,7 @@ class Bench:
 
     def _monai(self, name: str) -> dict[str, Any]:
         """Return the same of a network of MONAI's; ``path`` holds its folds' weights."""
-        like, settings = str(MODELS[name].like), _monai_settings(name)
+        like, settings = str(MODELS[name].like), _monai_settings(name, self.study.path)
         seconds = self.model(like)["cpu_seconds"] / len(self.study.folds)
         place = self.keeper.place("models", name, settings)
 
@@ -163,7 +163,7 @@ class Bench:
 
     def _monai_maps(self, name: str, cohort: Cohort, split: str, folder: Path) -> None:
         """Write the maps of MONAI's networks: of a fold by the one that has not seen it, of others by all together."""
-        run, settings = Path(self.model(name)["path"]), _monai_settings(name)
+        run, settings = Path(self.model(name)["path"]), _monai_settings(name, self.study.path)
         models = {fold: detection_monai.load(run / f"fold_{fold}.pt", settings) for fold in self.study.folds}
         together = {None: list(models.values())}
         by_fold = {fold: [one] for fold, one in models.items()} if split == "validation" else together
@@ -219,18 +219,20 @@ def _seconds_before(run: Path) -> float:
     return seconds
 
 
-def _monai_settings(name: str) -> dict[str, Any]:
+def _monai_settings(name: str, cohort: Path) -> dict[str, Any]:
     """Return what the bundle gives the network that MONAI's is like."""
-    shipped = read_json(training_config(BUNDLE))
-    augmentation = {f"augmentation#{key}": value for key, value in shipped["augmentation"].items() if key[0] != "_"}
-    return {"intensity": shipped["intensity"], **augmentation, **MODELS[str(MODELS[name].like)].settings}
+    like = MODELS[str(MODELS[name].like)]
+    configs = [training_config(BUNDLE), *variant_configs(BUNDLE, str(like.variant))]
+    read = settled(configs, {"cohort": str(cohort), "device": "cpu"})["settings"]
+    augmentation = {f"augmentation#{key}": value for key, value in read["augmentation"].items()}
+    return {"intensity": read["intensity"], **augmentation, **like.settings}
 
 
 def table(bench: Bench, cohort: Cohort, maps: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the figures of each model's ``maps`` of ``cohort``, and what `LEADERS` have more than the others."""
+    """Return the figures of each model's ``maps`` of ``cohort``, and what the default has more than the others."""
     rows, about = {}, {}
     for name in maps:
-        others = [other for other in maps if other != name] if name in LEADERS else []
+        others = [other for other in maps if other != name] if name == SHIPPED else []
         row = _row(bench.keeper, cohort, name, {other: maps[other] for other in (name, *others)})
         about = row["about"]
         rows[name] = {"cpu_seconds": bench.model(name)["cpu_seconds"], "groups": row["groups"], "leads": row["leads"]}

@@ -2,7 +2,7 @@
 
 from fracture_vae.maps.scores.aggregate import TOP_FRACTION, case_score, require_fraction
 from fracture_vae.maps.scores.base import Score, build_score
-from fracture_vae.maps.scores.composition import Composition, Part, compose
+from fracture_vae.maps.scores.composition import Composition, Part, compose, require_served
 from fracture_vae.maps.scores.latent import CodeDistance, FeatureDistance, Head
 from fracture_vae.maps.scores.plain import Intensity, Volume
 from fracture_vae.maps.scores.prior import CodeLikelihood, Restoration
@@ -36,4 +36,5 @@ __all__ = [
     "l1",
     "l2",
     "require_fraction",
+    "require_served",
 ]

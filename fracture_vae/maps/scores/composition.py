@@ -1,12 +1,15 @@
 """What a map shows, as plain values: weighted scores, flips, smoothing, masks, and how a map becomes one number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+from torch import nn
 
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.maps.scores.aggregate import TOP_FRACTION, require_fraction
 from fracture_vae.maps.scores.base import Score, build_score
+from fracture_vae.maps.scores.seen import method_of
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,21 @@ def compose(said: str | Sequence[Any] | Mapping[str, Any] | None = None, **over:
         flips = settings["flips"]
         settings["flips"] = tuple(flips) if isinstance(flips, list | tuple) else (flips,)
     return Composition(tuple(map(Part.of, listed)), **settings)
+
+
+def require_served(scores: Iterable[Score], network: nn.Module) -> None:
+    """Require that ``network`` has what ``scores`` need of one.
+
+    Raises:
+        InputError: for the first it cannot serve.
+    """
+    for score in scores:
+        for name in score.needs:
+            if method_of(network, name) is None:
+                raise InputError(
+                    f"score {type(score).__name__} needs a network with {name}(), which {type(network).__name__} is "
+                    "not; choose another score"
+                )
 
 
 def _is_finite(value: Any) -> bool:
