@@ -1,6 +1,7 @@
 """A reconstructor and a head that learns where reconstruction and image differ for a reason."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import lcm
 from typing import Any, ClassVar
 
@@ -61,8 +62,7 @@ class Detector(nn.Module):
         self.reconstructor = reconstructor
         self.sees_difference = sees == "difference" and reconstructor is not None
         self.window = window
-        with torch.random.fork_rng(devices=[]):  # a head that sees the image is the same whatever stands beside it
-            torch.manual_seed(torch.initial_seed())
+        with _from_the_seed():  # so that a head that sees the image is the same whatever stands beside it
             self.head = FoldedUNet(head, 3 * in_channels if self.sees_difference else in_channels, 1)
         self.downsampling = lcm(getattr(reconstructor, "downsampling", 1), head.downsampling)
 
@@ -121,6 +121,18 @@ class Detector(nn.Module):
             room for place, size in zip(cut, x.shape[2:], strict=True) for room in (size - place.stop, place.start)
         ]
         return F.pad(self.head(x[(..., *cut)]).float() + _RARE, around[::-1], value=_OUTSIDE)
+
+
+@contextmanager
+def _from_the_seed() -> Iterator[None]:
+    """Draw as if nothing had been drawn since PyTorch was seeded, and go on behind it as if nothing was drawn here."""
+    generator = torch.default_generator
+    state = generator.get_state()
+    generator.manual_seed(generator.initial_seed())
+    try:
+        yield
+    finally:
+        generator.set_state(state)
 
 
 def _places(window: Sequence[Sequence[float]], sizes: Sequence[int], multiple: int) -> tuple[Any, ...]:
