@@ -35,6 +35,7 @@ from fracture_vae.training.session import (
 )
 from fracture_vae.training.slices import ValidationSlices
 from fracture_vae.training.study import about_study_model, announce_study, open_study, write_study_meta
+from fracture_vae.training.suits import suited
 from fracture_vae.training.token_prior import with_prior
 from fracture_vae.training.tracking import require_tracking, track
 from fracture_vae.training.vectors import VectorPlan
@@ -91,6 +92,7 @@ __all__ = [
     "say_metrics",
     "seed",
     "size_trained_on",
+    "suited",
     "total_loss",
     "track",
     "voxels_seen",

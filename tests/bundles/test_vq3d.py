@@ -104,7 +104,9 @@ def test_the_default_learns_to_mark_what_suits_the_cohort(
     looks_at: list[list[float]] | None,
     flips: tuple[int, ...],
     batch: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO")
     cases = tuple(
         Case(case_id=level, patient_id=level, image=tmp_path / "x.nii.gz", level=level, crop=crop) for level in levels
     )
@@ -115,6 +117,9 @@ def test_the_default_learns_to_mark_what_suits_the_cohort(
     assert parser.get_parsed_content("network_def").window == looks_at
     assert parser.get_parsed_content("composition").flips == flips
     assert parser.get_parsed_content("batch_size") == batch
+    lacking = sum(not (level and crop) for level in levels)
+    (told,) = [record.getMessage() for record in caplog.records if "settings that are not given" in record.message]
+    assert told.endswith("suit crops of vertebrae" if not lacking else f"{lacking} of 2 cases have no level or no crop")
 
 
 def test_both_kinds_of_cohort_decide_the_same_settings_and_each_is_one(vq3d: Path) -> None:
