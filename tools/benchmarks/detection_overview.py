@@ -72,22 +72,26 @@ def _verdict(reached: float, goal: float) -> str:
 
 def _volumes(figures: Figures) -> Iterator[Line]:
     for task, found in figures.items():
-        rows = {row["row"]: row for row in found["rows"]}
-        if DEFAULT[task].name not in rows:
-            continue
-        default = rows[DEFAULT[task].name]
-        for measure, least in GOALS[task]:
-            values = {name: row["by_seed"][0]["all"][measure][0] for name, row in rows.items()}
-            known = {row.name for row in baseline_rows(task)} & set(rows)
-            beside = None
-            if known:
-                best = max(known, key=values.__getitem__)
-                beside = Beside(best, values[best], rows[best]["default_minus_it"]["all"][measure])
-            mine = [one["all"][measure][0] for one in default["by_seed"]]
-            shown = _estimate(default["by_seed"][0]["all"][measure])
-            yield Line(
-                TITLES[task], MEASURES[measure], least, default["row"], mean(mine), shown, _trainings(mine), beside
-            )
+        for part, cases in found["cases"].items():
+            yield from _volume_part(task, found, part, f"{TITLES[task]}, {cases['abnormal']} of them")
+
+
+def _volume_part(task: str, found: Figures, part: str, title: str) -> Iterator[Line]:
+    """Yield the lines of one part of a task's figures; goals are of its held-out fold as it is."""
+    rows = {row["row"]: row for row in found["rows"] if part in row["by_seed"][0]}
+    if DEFAULT[task].name not in rows:
+        return
+    default = rows[DEFAULT[task].name]
+    for measure, least in GOALS[task]:
+        values = {name: row["by_seed"][0][part][measure][0] for name, row in rows.items()}
+        known = {row.name for row in baseline_rows(task)} & set(rows)
+        beside = None
+        if known:
+            best = max(known, key=values.__getitem__)
+            beside = Beside(best, values[best], rows[best]["default_minus_it"][part][measure])
+        mine = [one[part][measure][0] for one in default["by_seed"]]
+        shown, goal = _estimate(default["by_seed"][0][part][measure]), least if part == "all" else None
+        yield Line(title, MEASURES[measure], goal, default["row"], mean(mine), shown, _trainings(mine), beside)
 
 
 def _spines(figures: Figures) -> Iterator[Line]:
