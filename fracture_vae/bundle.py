@@ -9,6 +9,7 @@ this package's own commands call. A bundle evaluates what depends on them in its
 import inspect
 import json
 import logging
+import re
 import sys
 import textwrap
 import warnings
@@ -44,6 +45,8 @@ _NONE = "$None"
 """How MONAI is told an override that is None, which it would pass over; as an expression it is taken."""
 _BUILDS_ON = "_builds_on_"
 """The key by which an overlay names another one, without ``.json``, that must lie below it."""
+_SUITED = re.compile(r"\$@suited\['(?P<key>\w+)'\]")
+"""What stands for a setting that a bundle lets the cohort choose, from its ``suits``."""
 _RESOLVE = ReferenceResolver._resolve_one_item.__code__
 
 
@@ -177,10 +180,11 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any], whe
         InputError: for the first that does not, with the nearest key or the value it has.
     """
     for override, value in overrides.items():
-        own = value_at(config, override, where)
-        kind = _kind(own)
+        owns = _suiting(config, value_at(config, override, where))
+        kind = _kind(owns[0])
         if kind is not None and value is not None and not is_expression(value) and not kind.holds(value):
-            raise InputError(f"{where}{override}: {value!r} is not {kind.name}; the config has {_brief(own)}")
+            has = " or ".join(dict.fromkeys(map(_brief, owns)))
+            raise InputError(f"{where}{override}: {value!r} is not {kind.name}; the config has {has}")
     _require_use(config, overrides, where)
 
 
@@ -196,6 +200,15 @@ def _require_use(config: Mapping[str, Any], settings: Iterable[str], where: str)
             objective = config.get("objective")
             kind = str(objective["_target_"]).rpartition(".")[2] if isinstance(objective, Mapping) else "the rest"
             raise InputError(f"{where}{setting}: would have no effect, {kind} does not use it; leave it out")
+
+
+def _suiting(config: Mapping[str, Any], own: Any) -> list[Any]:
+    """Return the numbers or texts among which the cohort chooses where ``own`` says so, else ``own`` alone."""
+    said = _SUITED.fullmatch(own) if isinstance(own, str) else None
+    if said is None:
+        return [own]
+    choices = [suit[said["key"]] for suit in config["suits"].values()]
+    return choices if all(isinstance(choice, int | float | str) for choice in choices) else [own]
 
 
 class _Kind(NamedTuple):

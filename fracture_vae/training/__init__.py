@@ -1,6 +1,6 @@
 """Training: how fast, on what data, and the handlers that log, save, stop and resume."""
 
-from fracture_vae.training.acceleration import Accelerated, Acceleration, best_device, choose
+from fracture_vae.training.acceleration import Accelerated, Acceleration, best_device, choose, usable
 from fracture_vae.training.checkpoints import Checkpoints
 from fracture_vae.training.clipping import GradientClipping
 from fracture_vae.training.codebook import CodebookInitialiser, CodebookUse
@@ -95,6 +95,7 @@ __all__ = [
     "suited",
     "total_loss",
     "track",
+    "usable",
     "voxels_seen",
     "with_prior",
     "world_size",

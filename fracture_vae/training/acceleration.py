@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.training.allocator import keep_freed_memory
+from fracture_vae.training.thin import exact_where_thin
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,8 @@ class Accelerated(nn.Module):
         super().__init__()
         _prepare_process(acceleration)
         self.module = module.to(acceleration.device)
+        if acceleration.device.type == "cpu":
+            exact_where_thin(self.module)
         if acceleration.channels_last:
             for parameter in self.module.parameters():
                 if parameter.dim() in (4, 5):
