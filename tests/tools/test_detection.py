@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from fracture_vae.training.fitting import BASELINES
 from fracture_vae.transforms.corruption import build_corruption
 from tools.benchmarks import detection_rows
 from tools.benchmarks.detection_bench import Bench
-from tools.benchmarks.detection_data import SELECTION_FOLD, only, with_unused_anomalies
+from tools.benchmarks.detection_data import MORE_SEEDS, SELECTION_FOLD, detection_cohort, only, wider
 from tools.benchmarks.detection_page import page
 from tools.benchmarks.detection_rows import DEFAULT, MONAI, TASKS, TRAININGS, rows_of, settings_of
 
@@ -91,11 +92,30 @@ def test_beside_a_fold_s_own_stand_the_anomalies_that_nothing_was_chosen_on(tmp_
         cases.append(Case(case_id=f"{number}", patient_id=f"p{number}", image=image, label=label, fold=str(fold)))
     write_cohort(tmp_path / "cohort.csv", cases)
     cohort = read_cohort(tmp_path / "cohort.csv")
-    wider = with_unused_anomalies(cohort, 1)
-    assert [case.fold for case in wider.cases] == ["1", "1", "2", "2", "3", "1", "1"]
-    assert wider.training(1) == cohort.training(1), "models learn from the same"
-    assert [case.label for case in only(cohort, wider, 1).cases] == [0, 1, None, None, None, None, None]
-    assert only(cohort, wider, 1).cases[1].fold == "1"
+    more = wider("vessel", cohort, 1)
+    assert [case.fold for case in more.cases] == ["1", "1", "2", "2", "3", "1", "1"]
+    assert more.training(1) == cohort.training(1), "models learn from the same"
+    assert [case.label for case in only(cohort, more, 1).cases] == [0, 1, None, None, None, None, None]
+    assert only(cohort, more, 1).cases[1].fold == "1"
+
+
+def test_scans_held_out_get_more_anomalies_and_models_learn_from_the_same(tmp_path: Path) -> None:
+    images = tmp_path / "data" / "hippocampus" / "images"
+    images.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(10):
+        nib.save(nib.Nifti1Image(rng.random((24, 24, 24), np.float32), np.eye(4)), images / f"h{number}.nii.gz")
+    cohort = detection_cohort("hippocampus", tmp_path / "data", tmp_path)
+    more = wider("hippocampus", cohort, 1)
+    assert (len(cohort.cases), len(more.cases)) == (20, 20 + 2 * len(MORE_SEEDS))
+    added = more.cases[20:]
+    assert {(case.label, case.fold) for case in added} == {(1, "1")}
+    assert {case.patient_id for case in added} == {case.patient_id for case in cohort.cases if case.fold == "1"}
+    assert all(case.image.is_file() and case.mask.is_file() for case in added)
+    assert more.training(1) == cohort.training(1)
+    own = [case.case_id for case in only(cohort, more, 1).cases if case.label == 1]
+    assert own == [case.case_id for case in cohort.cases if case.label == 1 and case.fold == "1"]
+    assert [case.case_id for case in wider("hippocampus", cohort, 1).cases] == [case.case_id for case in more.cases]
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -27,7 +27,7 @@ from tools.benchmarks.detection_data import (
     TEST_SEED,
     detection_cohort,
     only,
-    with_unused_anomalies,
+    wider,
 )
 from tools.benchmarks.detection_pages import DETECTION, write_pages
 from tools.benchmarks.detection_rows import BASELINES, DEFAULT, TASKS, rows_of
@@ -87,8 +87,8 @@ def main(
     for task in tasks or TASKS:
         cohort = detection_cohort(task, data, place, anomalies)
         parts = {"all": cohort.path}
-        if task == "vessel" and not select:
-            narrow, cohort = cohort, with_unused_anomalies(cohort, fold)
+        if not select:
+            narrow, cohort = cohort, wider(task, cohort, fold)
             parts = {"all": only(narrow, cohort, fold).path, "wider": cohort.path}
         bench = Bench(task, cohort, fold, parts, seeds, place / f"{task}-fold{fold}")
         rows = measured(bench, models)

@@ -69,7 +69,7 @@ class Bench:
             return Path(self._monai(seed)["path"])
         seeds = range(self.seeds) if row.ensemble else (seed,)
         models = [self._model(row.model, one)["path"] for one in seeds]
-        settings = {"score": dict(row.score), "models": models}
+        settings = {"score": dict(row.score), "models": models, "cohort": str(self.cohort.path)}
 
         def infer() -> dict[str, Any]:
             folder = self._place("maps", row.name, settings)

@@ -8,8 +8,8 @@
 Models train on the normal cases of the other folds. Compositions are chosen on fold 2 of a cohort with anomalies of
 another seed (`SELECTION_SEED`); fold 1 and the anomalies of `TEST_SEED` are for the figures that are shown.
 
-No model learns from an aneurysm, so those of the folds that nothing was chosen on stand beside the validation split's:
-`with_unused_anomalies`.
+No model learns from an abnormal case, so more of them stand beside those held out (`wider`): aneurysms of the folds
+that nothing was chosen on, and more anomalies put into the scans held out (`MORE_SEEDS`).
 """
 
 from dataclasses import replace
@@ -23,6 +23,7 @@ from tools.benchmarks.reconstruction_data import make_cohort
 
 TASKS = ("hippocampus", "vessel")
 TEST_SEED, SELECTION_SEED = 0, 1
+MORE_SEEDS = (2, 3, 4)
 TEST_FOLD, SELECTION_FOLD = 1, 2
 
 
@@ -48,15 +49,32 @@ def detection_cohort(task: str, data: Path, folder: Path, seed: int = TEST_SEED)
     return read_cohort(injected if injected.exists() else inject_cohort(plain, injected.parent, seed=seed))
 
 
-def with_unused_anomalies(cohort: Cohort, fold: int) -> Cohort:
-    """Return ``cohort`` with all abnormal cases in ``fold`` but those of the selection's, a table beside its own."""
+def wider(task: str, cohort: Cohort, fold: int) -> Cohort:
+    """Return ``cohort`` with more abnormal cases in ``fold``, a table beside its own; what models learn from stays."""
     table = cohort.path.with_name(f"cohort_wider_{fold}.csv")
-    write_cohort(table, [_moved(case, fold) if case.label == 1 else case for case in cohort.cases])
+    more = _anomalies_elsewhere if task == "vessel" else _anomalies_anew
+    write_cohort(table, more(cohort, fold))
     return read_cohort(table)
 
 
-def _moved(case: Case, fold: int) -> Case:
-    return case if case.fold == str(SELECTION_FOLD) else replace(case, fold=str(fold))
+def _anomalies_elsewhere(cohort: Cohort, fold: int) -> list[Case]:
+    """Return the cases, with all abnormal ones in ``fold`` but those of the selection's."""
+    chosen_on = str(SELECTION_FOLD)
+    return [
+        replace(case, fold=str(fold)) if case.label == 1 and case.fold != chosen_on else case for case in cohort.cases
+    ]
+
+
+def _anomalies_anew(cohort: Cohort, fold: int) -> list[Case]:
+    """Return the cases and, of each scan in ``fold``, one more with an anomaly for each of `MORE_SEEDS`."""
+    cases = list(cohort.cases)
+    scans = cohort.path.with_name(f"cohort_scans_{fold}.csv")
+    write_cohort(scans, [case for case in cases if case.label == 0 and case.fold == str(fold)])
+    for seed in MORE_SEEDS:
+        injected = cohort.path.parent / f"more-{fold}-{seed}" / "cohort.csv"
+        again = read_cohort(injected if injected.exists() else inject_cohort(scans, injected.parent, seed=seed))
+        cases += [replace(case, case_id=f"{case.case_id}_{seed}") for case in again.cases if case.label == 1]
+    return cases
 
 
 def only(cohort: Cohort, wider: Cohort, fold: int) -> Cohort:

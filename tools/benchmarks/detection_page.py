@@ -18,6 +18,10 @@ TITLES = {
     "hippocampus": "Hippocampus: anomalies put into brain MRI crops",
     "vessel": "Vessel: aneurysms among brain vessel segments",
 }
+WIDER = {
+    "hippocampus": ", the same normal scans with other anomalies put in",
+    "vessel": " of the training split, all but those of the fold where compositions were chosen",
+}
 MEASURES = {"voxel_average_precision": "voxel AP", "auroc": "case AUROC"}
 GOALS: Mapping[str, Sequence[Goal]] = {
     "hippocampus": (Goal("voxel_average_precision", 0.20), Goal("auroc", 0.72)),
@@ -131,7 +135,7 @@ def _wider(task: str, found: Mapping[str, Any]) -> list[str]:
     more = cases["abnormal"] - found["cases"]["all"]["abnormal"]
     return [
         "So few abnormal cases leave wide intervals. No model learns from an abnormal case, so the same models were",
-        f"run over {more} more of the training split, all but those of the fold where compositions were chosen:",
+        f"run over {more} more{WIDER[task]}:",
         f"{cases['normal']} normal and {cases['abnormal']} abnormal cases.",
         "",
         *_table(task, found, "wider"),
