@@ -130,7 +130,7 @@ class Bench:
             detection_monai.write_scores(folder, detection_monai.write_maps([trained], cases, folder))
             return {"path": str(folder), "cpu_seconds": took}
 
-        return self._kept("models", MONAI, settings, both)
+        return self._kept("models", MONAI, {**settings, "cohort": str(self.cohort.path)}, both)
 
     def _place(self, kind: str, name: str, settings: Mapping[str, Any]) -> Path:
         return Keeper(self.work).place(kind, name, [self.fold, settings])
