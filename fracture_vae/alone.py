@@ -1,9 +1,9 @@
-"""One run at a time in a folder, and nothing of a killed one left in it."""
+"""One run at a time in a folder, and nothing of a killed one left in it; one change of a table at a time."""
 
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fracture_vae.errors import InputError
@@ -61,6 +61,26 @@ def alone_in(
                 one.rmdir()
             except OSError:  # it holds something
                 break
+
+
+@contextmanager
+def in_turn(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Wait until no other process is in such a block for ``folder``, which must be there; leaves no file.
+
+    Where there are no such locks (Windows, some network drives), nothing is waited for.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _locked(path: Path) -> int | None:

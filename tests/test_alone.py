@@ -3,12 +3,13 @@
 import multiprocessing
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fracture_vae.alone import alone_in
+from fracture_vae.alone import alone_in, in_turn
 from fracture_vae.errors import InputError
 
 pytest.importorskip("fcntl", reason="nothing is held where the system has no such locks")
@@ -91,3 +92,20 @@ def test_where_the_drive_has_no_locks_nothing_is_held_or_removed(
     (tmp_path / ".writing-x").mkdir()
     with alone_in(tmp_path):
         assert (tmp_path / ".writing-x").exists()
+
+
+def test_who_comes_second_waits_for_its_turn(tmp_path: Path) -> None:
+    order = []
+
+    def second() -> None:
+        with in_turn(tmp_path):
+            order.append("second")
+
+    with in_turn(tmp_path):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.2)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []

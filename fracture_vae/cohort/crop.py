@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fracture_vae.alone import in_turn
 from fracture_vae.cohort.boxes import SLICES, belonging, box_of, slices_of
 from fracture_vae.cohort.case import Case, absolute
 from fracture_vae.cohort.earlier import carried_over, check_names, existing_rows
@@ -124,11 +125,14 @@ def crop_vertebrae(
     vertebrae = Vertebrae.of(mask, labels, levels)
     table = absolute(out_dir) / "cohort.csv"
     naming = Naming.of(absolute(ct_path), patient_id, note)
-    kept, replaced = existing_rows(table, naming.source)
-    check_names(table, [f"{naming.prefix}_{level}" for level in vertebrae.wanted], kept)
+    names = [f"{naming.prefix}_{level}" for level in vertebrae.wanted]
+    check_names(table, names, existing_rows(table, naming.source)[0])
     written = crop_scan(ct, vertebrae, truth, table.parent, naming, settings, progress)
-    cases = [carried_over(case, replaced.get(case.case_id), patient_id) for case in written]
-    write_cohort(table, [*kept, *cases])
+    with in_turn(table.parent):
+        kept, replaced = existing_rows(table, naming.source)  # another scan may have been cropped meanwhile
+        check_names(table, names, kept)
+        cases = [carried_over(case, replaced.get(case.case_id), patient_id) for case in written]
+        write_cohort(table, [*kept, *cases])
     return cases
 
 

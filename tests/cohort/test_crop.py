@@ -1,6 +1,7 @@
 """Every vertebra gets its crop in its true place, whatever the scan's storage, and mistakes write nothing."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from fracture_vae.cohort import crop as module
 from fracture_vae.cohort.crop import crop_vertebrae
 from fracture_vae.cohort.geometry import CropGeometry
 from fracture_vae.cohort.manifest import Box, read_cohort, write_cohort
@@ -165,6 +167,23 @@ def test_a_second_scan_joins_the_table_and_a_repeat_replaces_its_own_rows(tmp_pa
     cases = read_cohort(out / "cohort.csv").cases
     assert sorted(case.case_id for case in cases) == ["sub-a_ct_L2", "sub-b_ct_L1", "sub-b_ct_L2"]
     assert {case.patient_id for case in cases} == {"sub-a", "sub-b"}
+
+
+def test_scans_cropped_side_by_side_all_stand_in_the_table(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    pairs = [scan(tmp_path, f"sub-{name}_ct", seed=seed) for seed, name in enumerate("abc")]
+    whole = module.crop_scan
+
+    def cropped_beside(*args):
+        monkeypatch.setattr(module, "crop_scan", whole)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda pair: crop_vertebrae(*pair, out, **SMALL), pairs[1:]))
+        return whole(*args)
+
+    monkeypatch.setattr(module, "crop_scan", cropped_beside)
+    crop_vertebrae(*pairs[0], out, **SMALL)
+    patients = [case.patient_id for case in read_cohort(out / "cohort.csv").cases]
+    assert sorted(patients) == ["sub-a", "sub-a", "sub-b", "sub-b", "sub-c", "sub-c"]
 
 
 @pytest.mark.parametrize(("size", "box"), [((32, 32, 32), Box((1, 1, 1), (4, 4, 4))), ((40, 40, 40), None)])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fracture_vae.alone import in_turn
 from fracture_vae.cohort.case import Box, absolute
 from fracture_vae.cohort.content import voxel_hash
 from fracture_vae.cohort.fracture.choice import asked, drawn
@@ -180,9 +181,11 @@ def _write(
         path = making / f"{name}_displacement.nii.gz"
         write_map(path, made.displacement, stored, descrip=f"displacement, mm; {NOTE}", cal_max=15)
         (making / f"{name}{RECORD}").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        for path in sorted(making.iterdir()):
-            path.rename(out / path.name)
-    _append(out / TABLE, rows)
+        with in_turn(out):
+            _check_free(out, name)  # another process may have made the same patient meanwhile
+            for path in sorted(making.iterdir()):
+                path.rename(out / path.name)
+            _append(out / TABLE, rows)
 
 
 def _append(table: Path, rows: Sequence[Mapping[str, str]]) -> None:
