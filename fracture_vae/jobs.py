@@ -230,6 +230,9 @@ def _infer(jobs: Sequence[_Inference], output: Path, pasted: Sequence[dict[str, 
 
 def _planned(model: ModelFile, output: Path, settings: Mapping[str, Any], bundle: Path | None) -> _Inference:
     config = bundle_config(bundle or find_bundle(model, BUNDLES), "inference.json")
+    built = [setting for setting in settings if setting.partition("#")[0] == "network_def"]
+    if built and model.about.network:
+        raise InputError(f"--set {built[0]}: {model.path} says which network it holds; leave it out")
     overrides = {"checkpoint": str(model.path), "output_dir": str(output), **as_trained_network(model), **settings}
     own = bundles.load([config])
     bundles.check_overrides(own, overrides)

@@ -248,6 +248,7 @@ INFERENCE: dict[str, str] = {
     "score_margin=-1": "score_margin -1: must be millimetres from 0 up",
     "npyy=true": "the config has no key 'npyy'; did you mean 'npy'?",
     "npy=3": "override --npy: 3 is not True or False; the config has false",
+    "network_def#sees=difference": "says which network it holds; leave it out",
     "output_dir=a": "--set output_dir: the folder is given by --output",
     "intensity=hu": "intensity 'hu' is not one of",
 }
