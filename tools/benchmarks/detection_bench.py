@@ -50,7 +50,7 @@ class Bench:
             types = _by_type(found["all"])
             return {"seed": seed, **figures, **types, "cases": {part: _about(one) for part, one in found.items()}}
 
-        kept = self._kept("figures", row.name, {"maps": str(folder)}, measure)
+        kept = self._kept("figures", row.name, {"maps": str(folder), "parts": self._tables}, measure)
         return {**kept, "cpu_seconds": self._cpu_seconds(row, seed)}
 
     def compared(self, row: Row, other: Row) -> dict[str, dict[str, list[float]]]:
@@ -61,7 +61,7 @@ class Bench:
             both = {part: evaluate(mine, table, against=[others]) for part, table in self.parts.items()}
             return {part: rounded(one.comparisons[0].differences["all"], MEASURES) for part, one in both.items()}
 
-        return self._kept("compared", other.name, {"maps": [str(mine), str(others)]}, compare)
+        return self._kept("compared", other.name, {"maps": [str(mine), str(others)], "parts": self._tables}, compare)
 
     def maps(self, row: Row, seed: int) -> Path:
         """Return the folder of the row's maps of the held-out fold, made if need be."""
@@ -79,6 +79,10 @@ class Bench:
             return {"path": str(folder)}
 
         return Path(self._kept("maps", row.name, settings, infer)["path"])
+
+    @property
+    def _tables(self) -> dict[str, str]:
+        return {part: str(table) for part, table in self.parts.items()}
 
     def _cpu_seconds(self, row: Row, seed: int) -> float:
         if row.model == MONAI:
