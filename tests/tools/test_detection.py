@@ -129,10 +129,12 @@ def test_rows_are_of_models_there_are_and_the_default_is_one(task: str) -> None:
 
 def test_the_default_learns_as_the_bundle_ships_but_for_what_a_task_needs() -> None:
     default = TRAININGS[DEFAULT["hippocampus"].model]
-    assert (default.variant, default.settings, default.by_task.get("hippocampus")) == ("head_alone", {}, None)
+    assert (default.variant, default.settings) == ("head_alone", {})
     learns = {"optimizer", "learning_rate", "lr_schedule", "corruption", "score", "segmentation_loss"}
     assert not learns & {*default.common, *TASKS["hippocampus"], *TASKS["vessel"]}
     assert set(default.by_task["vessel"]) == {"corruption"}
+    assert set(default.by_task["hippocampus"]) == {"size"}
+    assert all(side % 16 == 0 for side in default.by_task["hippocampus"]["size"]), "as with the VQ-VAE beside it"
 
 
 def test_trainings_are_of_variants_and_corruptions_there_are() -> None:

@@ -96,10 +96,10 @@ _CORRUPTED: Mapping[str, Settings] = {"hippocampus": {"corruption": ANOMALIES}, 
 TRAININGS: Mapping[str, Training] = {
     "default": Training(
         "the bundle as it ships: a head that sees the image and marks its corruptions, trained here without the VQ-VAE "
-        "beside it, with which it is the same to the last bit; of *vessel*, whose images are of 0 and 1, with "
-        "corruptions that are",
+        "beside it, with which it is the same to the last bit on images of that one's sizes; of *vessel*, whose images "
+        "are of 0 and 1, with corruptions that are",
         "head_alone",
-        by_task={"vessel": {"corruption": BULGES}},
+        by_task={"hippocampus": {"size": [48, 64, 48]}, "vessel": {"corruption": BULGES}},
         common=MACHINE,
         idle=("channels",),
     ),
