@@ -47,6 +47,8 @@ _BUILDS_ON = "_builds_on_"
 """The key by which an overlay names another one, without ``.json``, that must lie below it."""
 _SUITED = re.compile(r"\$@suited\['(?P<key>\w+)'\]")
 """What stands for a setting that a bundle lets the cohort choose, from its ``suits``."""
+_ONE_SUIT = re.compile(r"\$@suits\['(?P<key>\w+)'\]")
+"""What stands for ``suited`` where an overlay chooses, whatever the cohort."""
 _RESOLVE = ReferenceResolver._resolve_one_item.__code__
 
 
@@ -158,11 +160,25 @@ def _given(config_files: Sequence[Path], overrides: Mapping[str, Any]) -> dict[s
     return {**{key.lstrip("+"): value for overlay in overlays for key, value in overlay.items()}, **overrides}
 
 
-def resolved_config() -> dict[str, Any]:
-    """Return the config of the bundle being started with its overrides in place, expressions unevaluated."""
+def resolved_config(suited: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the config of the bundle being started with its overrides in place, expressions unevaluated.
+
+    But for the settings that the cohort chose: what they are is given by ``suited`` and stands there, so that a run
+    that goes on does as it did.
+    """
     config = dict(_workflow().parser.config)
     config.pop("_meta_", None)
-    return config
+    return config if suited is None else {**_with_chosen(config, suited), "suited": dict(suited)}
+
+
+def _with_chosen(part: Any, suited: Mapping[str, Any]) -> Any:
+    """Return part of a config with what stands for a setting of ``suited`` replaced by it."""
+    if isinstance(part, Mapping):
+        return {key: _with_chosen(value, suited) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_with_chosen(value, suited) for value in part]
+    said = _SUITED.fullmatch(part) if isinstance(part, str) else None
+    return part if said is None else suited[said["key"]]
 
 
 def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any], where: str = "override --") -> None:
@@ -203,12 +219,18 @@ def _require_use(config: Mapping[str, Any], settings: Iterable[str], where: str)
 
 
 def _suiting(config: Mapping[str, Any], own: Any) -> list[Any]:
-    """Return the numbers or texts among which the cohort chooses where ``own`` says so, else ``own`` alone."""
+    """Return what the cohort chooses among where ``own`` says so, else ``own`` alone.
+
+    So too where kinds differ, or are sections, for which a name may stand as well.
+    """
     said = _SUITED.fullmatch(own) if isinstance(own, str) else None
     if said is None:
         return [own]
-    choices = [suit[said["key"]] for suit in config["suits"].values()]
-    return choices if all(isinstance(choice, int | float | str) for choice in choices) else [own]
+    fixed = _ONE_SUIT.fullmatch(config["suited"]) if isinstance(config["suited"], str) else None
+    suits = [config["suits"][fixed["key"]]] if fixed else config["suits"].values()
+    choices = [suit[said["key"]] for suit in suits]
+    kinds = {kind and kind.name for kind in map(_kind, choices)}
+    return choices if len(kinds) == 1 and not isinstance(choices[0], Mapping) else [own]
 
 
 class _Kind(NamedTuple):

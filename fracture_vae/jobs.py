@@ -181,8 +181,8 @@ def infer_cases(
     """Write the maps of ``model`` (a run folder, a checkpoint or a bundle) to ``output``.
 
     A run of all folds gives each case of its cohort to the model that did not see its patient, and cases that none of
-    its models has seen to all of them: their maps are means. Network and preprocessing are the checkpoint's own, unless
-    ``settings`` (ids of inference.json) say otherwise.
+    its models has seen to all of them: their maps are means. The network is the checkpoint's own where it names one;
+    preprocessing too, unless ``settings`` (ids of inference.json) say otherwise.
 
     Raises:
         InputError: for anything wrong with what was given.
@@ -317,7 +317,10 @@ def _several(item: Mapping[str, Any], job: _Inference) -> InputError:
 
 
 def as_trained_network(model: ModelFile) -> dict[str, Any]:
-    """Return the override that makes a bundle's network the one that ``model`` says it is."""
+    """Return the override that makes a bundle's network the one that ``model`` says it is.
+
+    The bundle here reads it from the checkpoint itself; copies in the folders of earlier runs do not.
+    """
     definition = model.about.network
     return {"network_def": {"_target_": "fracture_vae.networks.build_network", **definition}} if definition else {}
 

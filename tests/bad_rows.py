@@ -209,6 +209,7 @@ SETTINGS: dict[str, str] = {
     "percentiles=[-1,120]": "percentiles [-1.0, 120.0]: must lie between 0 and 100",
     "gradient_clip=0": "gradient_clip 0",
     "max_epochs=0": "max_epochs is 0; it must be a whole number of at least 1",
+    "head_channels=5": "override --head_channels: 5 is not a list of numbers; the config has [16, 32, 64, 128] or",
     "max_epochs=true": "override --max_epochs: True is not a number; the config has 40 or 200",
     "batch_size=0": "batch_size is 0",
     "val_interval=0": "val_interval is 0",

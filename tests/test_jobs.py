@@ -59,7 +59,7 @@ def test_an_overlay_is_merged_over_the_training(
     assert len((run / "metrics.csv").read_text(encoding="utf-8").splitlines()) == 2
 
 
-def test_preprocessing_and_network_of_an_inference_are_the_checkpoint_s_unless_said_otherwise(
+def test_preprocessing_of_an_inference_is_the_checkpoint_s_unless_said_otherwise(
     train: Callable[..., Path], tiny_cohort: Path, tmp_path: Path
 ) -> None:
     run = train(tmp_path, max_epochs=1, intensity="percentile", percentiles=[2, 98])

@@ -29,6 +29,7 @@ class Detector(nn.Module):
     The head sees the image x, its reconstruction x̂ and \\|x - x̂\\|, or x alone, and is trained on corruptions of
     healthy images. Unlike DRAEM's it learns from x̂ as it is: its loss does not reach the reconstructor, which could
     otherwise use x̂ to leave it messages. Images are (B, C, \\*spatial) in [0, 1], sizes multiples of ``downsampling``.
+    The head's first weights follow from PyTorch's seed, whatever was drawn since: two detectors have the same.
 
     Args:
         reconstructor: its ``forward`` returns the reconstruction. None for the head alone; what ``forward`` returns is

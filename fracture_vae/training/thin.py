@@ -44,12 +44,11 @@ class _ConvTranspose3d(_ExactWhereThin, nn.ConvTranspose3d):
 _EXACT = {cls.__bases__[1]: cls for cls in (_Conv2d, _Conv3d, _ConvTranspose2d, _ConvTranspose3d)}
 
 
-def exact_where_thin(module: nn.Module) -> nn.Module:
-    """Have every convolution in ``module`` run in float32 where its image is thinner than its kernel; return it.
+def exact_where_thin(module: nn.Module) -> None:
+    """Have every convolution in ``module`` run in float32 where its image is thinner than its kernel.
 
     Weights, their names and what is computed stay; only the class of the convolutions changes.
     """
     for part in module.modules():
         if type(part) in _EXACT:
             part.__class__ = _EXACT[type(part)]
-    return module

@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,21 @@ def test_a_head_that_sees_the_image_learns_the_same_with_and_without_a_vqvae_bes
     assert any(name.startswith("reconstructor.") for name in both)
     assert alone.keys() == {name for name in both if name.startswith("head.")}
     assert all(torch.equal(both[name], weights) for name, weights in alone.items())
+
+
+def test_a_run_goes_on_with_what_its_cohort_chose_whatever_the_cohort_is_now(
+    run_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(run_of("head_alone"), tmp_path / "run"))
+    suits = load_config([BUNDLE / "configs" / "train.json"])["suits"]
+    monkeypatch.setattr("fracture_vae.training.suited", lambda suits, _: suits["vertebra"])
+    resume_run(run, {"max_epochs": 3})
+    began = json.loads((run / "run_meta.json").read_text(encoding="utf-8"))
+    for config in (began["config"], began["resumed"][0]["config"]):
+        assert config["suited"] == suits["any"]
+        assert (config["learning_rate"], config["corruption"]) == (0.003, suits["any"]["corruption"])
+        assert config["augmentation"]["rotate_degrees"] == suits["any"]["rotate_degrees"]
+    assert len(rows(run)) == 3
 
 
 @pytest.mark.parametrize("name", ["variants/denoising.json", "monai_data.json"])

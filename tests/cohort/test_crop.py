@@ -1,6 +1,7 @@
 """Every vertebra gets its crop in its true place, whatever the scan's storage, and mistakes write nothing."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -172,16 +173,14 @@ def test_a_second_scan_joins_the_table_and_a_repeat_replaces_its_own_rows(tmp_pa
 def test_scans_cropped_side_by_side_all_stand_in_the_table(tmp_path, monkeypatch):
     out = tmp_path / "out"
     pairs = [scan(tmp_path, f"sub-{name}_ct", seed=seed) for seed, name in enumerate("abc")]
-    whole = module.crop_scan
 
-    def cropped_beside(*args):
-        monkeypatch.setattr(module, "crop_scan", whole)
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda pair: crop_vertebrae(*pair, out, **SMALL), pairs[1:]))
-        return whole(*args)
+    def written_slowly(*args):
+        time.sleep(0.3)
+        write_cohort(*args)
 
-    monkeypatch.setattr(module, "crop_scan", cropped_beside)
-    crop_vertebrae(*pairs[0], out, **SMALL)
+    monkeypatch.setattr(module, "write_cohort", written_slowly)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda pair: crop_vertebrae(*pair, out, **SMALL), pairs))
     patients = [case.patient_id for case in read_cohort(out / "cohort.csv").cases]
     assert sorted(patients) == ["sub-a", "sub-a", "sub-b", "sub-b", "sub-c", "sub-c"]
 

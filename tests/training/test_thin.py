@@ -52,7 +52,8 @@ def test_a_thin_image_is_convolved_as_without_autocast_and_others_nearly(
     assume("transposed" in kind or min(shape[:dims]) + 2 * module.padding[0] >= reach)
     image = torch.randn(batch, 4, *shape[:dims])
     expected = passed(module, image, autocast=False)
-    got = passed(exact_where_thin(module), image, autocast=True)
+    exact_where_thin(module)
+    got = passed(module, image, autocast=True)
     if min(shape[:dims]) < reach:
         assert all(torch.equal(one, other) for one, other in zip(got, expected, strict=True))
         return
@@ -64,7 +65,7 @@ def test_a_thin_image_is_convolved_as_without_autocast_and_others_nearly(
 def test_the_weights_names_and_values_stay() -> None:
     network = nn.Sequential(nn.Conv3d(1, 2, 3), nn.BatchNorm3d(2), nn.ConvTranspose3d(2, 1, 2))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert exact_where_thin(network) is network
+    exact_where_thin(network)
     after = network.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], value) for name, value in before.items())

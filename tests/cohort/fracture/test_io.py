@@ -12,7 +12,7 @@ import pytest
 
 from fracture_vae.cohort.content import image_hash
 from fracture_vae.cohort.crop import crop_vertebrae
-from fracture_vae.cohort.fracture import fracture_ct
+from fracture_vae.cohort.fracture import fracture_ct, io
 from fracture_vae.cohort.genant import GRADE_LOSS
 from fracture_vae.cohort.origin import original
 from fracture_vae.cohort.phantom import simulate_spine
@@ -127,6 +127,28 @@ def test_a_patient_is_not_written_twice(written: Path, trunk_files: tuple[Path, 
     with pytest.raises(InputError, match="already is of sub-p1"):
         fracture_ct(*trunk_files, written, labels="totalsegmentator", share=0.5, patient_id="p1")
     assert {path.name: path.read_bytes() for path in written.iterdir()} == before
+
+
+def test_of_two_that_make_one_patient_at_once_the_second_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spine = simulate_spine(2, ["L1", "L2"], spacing=2.0)
+    for name, array in (("ct", spine.ct), ("mask", spine.mask)):
+        nib.save(nib.Nifti1Image(array, spine.affine), tmp_path / f"{name}.nii.gz")
+    scan, out = (tmp_path / "ct.nii.gz", tmp_path / "mask.nii.gz"), tmp_path / "out"
+
+    def simulated(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        fracture_ct(*scan, out, fractures=["L1:wedge:2"])
+        return io.break_vertebrae(*arguments)
+
+    monkeypatch.setattr(io, "break_vertebrae", simulated)
+    with pytest.raises(InputError, match=r"labels\.csv: row 2 already is of sub-ct"):
+        fracture_ct(*scan, out, fractures=["L2:crush:3"])
+    rows = (out / "labels.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert sorted(rows) == ["sub-ct,L1,1,2,wedge", "sub-ct,L2,0,0,"]
+    assert [entry["level"] for entry in json.loads((out / "sub-ct_fractures.json").read_text())["fractures"]] == ["L1"]
+    assert list(out.glob(".writing-*")) == []
 
 
 def test_the_command_breaks_a_share_of_a_phantom(cli: Callable[..., Any], tmp_path: Path) -> None:
