@@ -18,6 +18,9 @@ from fracture_vae.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+FILE = "file:"
+"""Stands before the hash of a model's file, where nothing says which weights it holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
@@ -28,7 +31,8 @@ class Look:
         what: ``infer`` or ``evaluate``.
         asked: in words, such as ``split test``.
         cases, patients: how many of the hold-out.
-        model: SHA-256 of the model's weights, whatever calibration lies beside them; several are joined by a blank.
+        model: SHA-256 of the model's weights, whatever calibration lies beside them, or `FILE` and its file's; several
+            are joined by a blank.
         config: SHA-256 of what configured it.
         output: where the results went.
         version: of this package.
@@ -137,9 +141,14 @@ def _which(look: Look, before: Sequence[Look]) -> str:
     if not before:
         return ""
     own, seen = set(look.model.split()), {name for earlier in before for name in earlier.model.split()}
-    again = "with weights that have looked before" if own & seen else "the first with these weights"
     count = len(own | seen)
-    return f", {again if own else 'by an unknown model'} ({count} model{'s' if count != 1 else ''} in all)"
+    if own & seen:
+        told = "with weights that have looked before"
+    elif own and not any(name.startswith(FILE) for name in own):
+        told = "the first with these weights"
+    else:
+        told = "by weights that nothing names"
+    return f", {told} ({count} model{'s' if count != 1 else ''} in all)"
 
 
 def _append(path: Path, line: str) -> None:

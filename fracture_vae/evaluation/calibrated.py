@@ -12,6 +12,8 @@ from fracture_vae.errors import InputError
 
 SCORE = "score_z"
 FLAGGED = "flagged"
+JUDGED = (SCORE, "p_value", "p_case", FLAGGED)
+"""Columns of scores.csv that a case's sidecar has, too."""
 _WORDS = {"1": True, "0": False}
 
 

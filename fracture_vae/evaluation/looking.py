@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fracture_vae.cohort.looks import record_look
+from fracture_vae.cohort.looks import FILE, record_look
 from fracture_vae.cohort.manifest import HOLDOUT, Cohort
 from fracture_vae.evaluation.scored import Scored
 
@@ -21,7 +21,8 @@ def record_evaluation(cohort: Cohort, folders: Sequence[Scored], unrecorded: boo
     held = [case for case in folders[0].cases if case.fold == HOLDOUT]
     said = [folder.said(case, "model") for folder in folders for case in held]
     listed = [model["weights"] for model in said if isinstance(model.get("weights"), list)]
-    models = sorted({str(weights) for model in listed for weights in model})
+    weights = {str(one) for model in listed for one in model}
+    files = set() if len(listed) == len(said) else {f"{FILE}{name}" for name in folders[0].models}
     configs = dict.fromkeys(str(model["config_sha256"]) for model in said if model.get("config_sha256"))
     told = f"{len(held)} of {len(folders[0].cases)} cases evaluated"
     return record_look(
@@ -29,7 +30,7 @@ def record_evaluation(cohort: Cohort, folders: Sequence[Scored], unrecorded: boo
         "evaluate",
         told if len(folders) == 1 else f"{told}, of {len(folders)} folders of maps",
         [case.patient_id for case in held],
-        model=" ".join(models) or " ".join(folders[0].models),
+        model=" ".join(sorted(weights | files)),
         config=" ".join(configs),
         output=folders[0].folder,
         unrecorded=unrecorded,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fracture_vae.cohort.case import absolute
 from fracture_vae.cohort.manifest import Case, Cohort
 from fracture_vae.errors import InputError
-from fracture_vae.evaluation.calibrated import Calibrated, is_judged, number, read_calibrated
+from fracture_vae.evaluation.calibrated import JUDGED, Calibrated, is_judged, number, read_calibrated
 from fracture_vae.files import read_json, sha256
 from fracture_vae.maps.table import SCORES_FILE, read_scores
 
@@ -153,10 +153,16 @@ def _require_same_image(path: Path, row: dict[str, str], case: Case) -> None:
 
 def _require_same_inference(path: Path, row: dict[str, str], case: Case) -> None:
     """Require that a row and its case's sidecar are of one inference: a stopped one has replaced maps, but no rows."""
-    model, scores = (_said(path.parent, case, what) for what in ("model", "scores"))
+    model, scores, judged = (_said(path.parent, case, what) for what in ("model", "scores", "calibration"))
     names = {str(model.get("sha256", ""))[:12], row.get("model", "")} - {""}
-    told = [value for name, value in scores.items() if name.endswith("_top") and isinstance(value, int | float)]
-    if len(names) > 1 or not all(math.isclose(number(path, row, "score"), value, rel_tol=1e-4) for value in told):
+    told = [("score", value) for name, value in scores.items() if name.endswith("_top")]
+    told += [(column, judged[column]) for column in JUDGED if column in judged and row.get(column)]
+    same = [
+        math.isclose(number(path, row, column), value, rel_tol=1e-4)
+        for column, value in told
+        if isinstance(value, int | float)
+    ]
+    if len(names) > 1 or not all(same):
         raise InputError(
             f"{path}: the score of '{case.case_id}' is an earlier inference's than its maps; one was stopped, so run "
             "infer again"

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ class BoundedThreads:
     Args:
         threads: how many tasks run at once.
         capacity: the unfinished tasks' sizes sum to at most this, or there is only one.
-        when_idle: called, in the thread of the last unfinished task, when it is done.
+        when_idle: called when the last unfinished task is done, in its thread, and when all are.
     """
 
     def __init__(self, threads: int, capacity: int, when_idle: Callable[[], None]) -> None:
@@ -26,6 +26,7 @@ class BoundedThreads:
         self._changed = threading.Condition()
         self._unfinished = 0
         self._tasks = 0
+        self._futures: list[Future[None]] = []
         self._failure: Exception | None = None
 
     def submit(self, size: int, task: Callable[..., object], *arguments: Any) -> None:
@@ -39,15 +40,26 @@ class BoundedThreads:
             self._raise()
             self._unfinished += size
             self._tasks += 1
-        self._pool.submit(self._run, size, task, arguments)
+        at_work = [future for future in self._futures if not future.done()]
+        self._futures = [*at_work, self._pool.submit(self._run, size, task, arguments)]
 
     def drain(self) -> None:
-        """Wait until every task is done, and end the threads.
+        """Wait until every task is done, and end the threads; where Ctrl-C comes, no less.
 
         Raises:
             Exception: what a task raised.
+            KeyboardInterrupt: when it came meanwhile.
         """
+        interrupt: KeyboardInterrupt | None = None
+        while any(not future.done() for future in self._futures):
+            try:
+                wait(self._futures)
+            except KeyboardInterrupt as error:  # to join the threads now would not wait again for one it broke off
+                interrupt = error
         self._pool.shutdown()
+        self.when_idle()
+        if interrupt is not None:
+            raise interrupt
         torch.set_num_threads(torch.get_num_threads())  # what one thread sets counts for threads that start later
         self._raise()
 

@@ -51,7 +51,7 @@ def test_each_of_several_models_has_looked_alone_or_among_others(tmp_path: Path)
     assert "with weights that have looked before (3 models in all)" in look(table, model=f"{c} {a}")
     assert "the first with these weights (4 models in all)" in look(table, model="d" * 64)
     assert "3 cases, model aaaaaaaaaaaa and 1 more)" in look(table)
-    assert "by an unknown model (4 models in all)" in look(table, model="")
+    assert "by weights that nothing names (4 models in all)" in look(table, model="")
 
 
 def test_no_hold_out_case_is_no_look(tmp_path: Path) -> None:

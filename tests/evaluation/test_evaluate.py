@@ -392,7 +392,7 @@ def test_hold_out_cases_leave_a_record_and_the_second_time_says_so(
     assert "4 of the cases are of the hold-out, 20 are not" in first.stdout
     second = cli("evaluate", folder, "--cohort", table, "--out", tmp_path / "again")
     assert "look 2 at this hold-out, with weights that have looked before (1 model in all)" in second.stdout
-    assert "4 of 24 cases evaluated; 4 cases, model 0123456789ab" in second.stdout
+    assert "4 of 24 cases evaluated; 4 cases, model file:0123456" in second.stdout
     assert [look.what for look in read_looks(table)] == ["evaluate", "evaluate"]
     assert json.loads((tmp_path / "again" / "evaluation.json").read_text(encoding="utf-8"))["seed"] == 0
 
@@ -449,6 +449,44 @@ def test_a_score_of_another_inference_than_its_maps_is_refused(
     (folder / "p00_L1.json").write_text(json.dumps({**own, **said}), encoding="utf-8")
     with pytest.raises(InputError, match=r"scores\.csv: the score of 'p00_L1' is an earlier inference's than its maps"):
         evaluate(folder, made_study)
+
+
+@pytest.mark.parametrize("column", ["score_z", "p_value", "p_case", "flagged"])
+def test_what_a_calibration_said_is_not_another_s_in_the_table(
+    maps: Path, made_study: Path, tmp_path: Path, column: str
+) -> None:
+    folder = broken(maps, tmp_path / "edited")
+    judged = {"score_z": 1.5, "p_value": 0.25, "p_case": 0.125, "flagged": 0}
+    with (folder / "scores.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    first = next(row for row in rows if row["case_id"] == "p00_L1")
+    said = {"calibration": {**judged, "flagged": False, "threshold": 3.0}}
+    (folder / "p00_L1.json").write_text(json.dumps(said), encoding="utf-8")
+    for edited in ({}, {column: 1}):
+        first.update({name: str(value) for name, value in {**judged, **edited}.items()})
+        write_csv(folder / "scores.csv", first, rows)
+        if not edited:
+            evaluate(folder, made_study, resamples=10)
+    with pytest.raises(InputError, match=r"the score of 'p00_L1' is an earlier inference's than its maps"):
+        evaluate(folder, made_study)
+
+
+def test_a_look_at_maps_that_do_not_name_their_weights_is_nobody_s_first(
+    made_maps: Callable[..., Path], made_study: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made_study.parent, tmp_path / "study")
+    table = tmp_path / "study" / "cohort.csv"
+    folder = made_maps(tmp_path / "maps", kept=lambda case: case.fold == "test")
+    rows = (folder / "scores.csv").read_text(encoding="utf-8").replace(str(made_study.parent), str(table.parent))
+    (folder / "scores.csv").write_text(rows, encoding="utf-8")
+    held = read_cohort(table).holdout()
+    for case in held:
+        said = {"model": {"weights": ["a" * 64]}}
+        (folder / f"{case.case_id}.json").write_text(json.dumps(said), encoding="utf-8")
+    evaluate(folder, table, resamples=10)
+    for case in held:
+        (folder / f"{case.case_id}.json").unlink()
+    assert "by weights that nothing names" in "\n".join(evaluate(folder, table, resamples=10).notes)
 
 
 def broken(maps: Path, folder: Path) -> Path:

@@ -1,6 +1,8 @@
 """Threads never hold more than they may, and say what went wrong."""
 
+import signal
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -57,3 +59,22 @@ def test_a_task_s_error_is_raised_and_the_last_one_leaves_all_in_order() -> None
         pool.submit(1, lambda: None)
     with pytest.raises(ZeroDivisionError):
         pool.drain()
+
+
+def test_ctrl_c_does_not_keep_what_was_handed_over_from_being_done() -> None:
+    done: list[int] = []
+    idle = []
+    pool = BoundedThreads(2, 10, when_idle=lambda: idle.append(len(done)))
+
+    def task(number: int) -> None:
+        time.sleep(0.3)
+        done.append(number)
+
+    for number in range(4):
+        pool.submit(1, task, number)
+    for seconds in (0.1, 0.2):
+        threading.Timer(seconds, signal.raise_signal, (signal.SIGINT,)).start()
+    with pytest.raises(KeyboardInterrupt):
+        pool.drain()
+    assert sorted(done) == [0, 1, 2, 3]
+    assert idle[-1] == 4
