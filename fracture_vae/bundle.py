@@ -27,7 +27,7 @@ from monai.bundle.properties import TrainProperties
 from monai.bundle.scripts import create_workflow
 from monai.utils import ensure_tuple
 
-from fracture_vae.configs import is_expression, reached, references, references_at, require_effect, value_at
+from fracture_vae.configs import is_expression, reached, references, references_at, require_effect, texts, value_at
 from fracture_vae.errors import InputError, exit_status, known_cause, nearest
 
 _TRACKING_KEYS = {"output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config"}
@@ -193,9 +193,14 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any], whe
         where: what a message names an override by, put before its id.
 
     Raises:
-        InputError: for the first that does not, with the nearest key or the value it has.
+        InputError: for the first that does not, with the nearest key or the value it has; for a text that MONAI would
+            change.
     """
     for override, value in overrides.items():
+        if apart := [text for text in texts(value) if "#" in text and not is_expression(text)]:
+            raise InputError(
+                f"{where}{override}: '{apart[0]}' has a '#', which MONAI's configs read as '::'; rename it"
+            )
         owns = _suiting(config, value_at(config, override, where))
         kind = _kind(owns[0])
         if kind is not None and value is not None and not is_expression(value) and not kind.holds(value):

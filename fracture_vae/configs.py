@@ -37,7 +37,7 @@ def is_expression(value: Any) -> bool:
 
 def references(content: Any) -> set[str]:
     """Return the ids (``a::b``) that any text in part of a config refers to."""
-    return {ref for text in _texts(content) for ref in ReferenceResolver.match_refs_pattern(text)}
+    return {ref for text in texts(content) for ref in ReferenceResolver.match_refs_pattern(text)}
 
 
 def references_at(config: Mapping[str, Any], part: str) -> set[str]:
@@ -46,7 +46,7 @@ def references_at(config: Mapping[str, Any], part: str) -> set[str]:
         content = value_at(config, part)
     except InputError:
         return set()
-    return set() if any(text.endswith(".run()") for text in _texts(content)) else references(content)
+    return set() if any(text.endswith(".run()") for text in texts(content)) else references(content)
 
 
 def reached(config: Mapping[str, Any], starts: Iterable[str]) -> set[str]:
@@ -67,12 +67,12 @@ def _held(config: Mapping[str, Any], part: str) -> Any:
         return None
 
 
-def _texts(content: Any) -> list[str]:
+def texts(content: Any) -> list[str]:
     """Return every text in part of a config."""
     if isinstance(content, str):
         return [content]
     parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, list) else ()
-    return [text for part in parts for text in _texts(part)]
+    return [text for part in parts for text in texts(part)]
 
 
 def require_effect(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:

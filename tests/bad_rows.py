@@ -76,6 +76,9 @@ ROWS: list[Bad] = [
     Bad("infer: a folder for an image", folder("a.nii.gz"), f"{INFER} a.nii.gz", ("a.nii.gz: a folder, not a file",)),
     Bad("infer: a link to itself", loop("a.nii.gz"), f"{INFER} a.nii.gz", ("a.nii.gz: no such file",)),
     Bad("infer: a line break in a name", volume("a\nb.nii.gz", changed(np.nan)), f"{INFER} 'a\nb.nii.gz'", ("a\\nb.nii.gz: 1",)),
+    Bad("infer: a folder with #", nothing, f"{INFER} a.nii.gz --output 'a#b'", ("'a#b' has a '#', which MONAI's configs read as '::'; rename it",)),
+    Bad("train: a cohort with #", nothing, "train {bundle} --cohort 'a#b/cohort.csv'", ("'a#b/cohort.csv' has a '#'",)),
+    Bad("train: a cohort that looks like a reference", nothing, "train {bundle} --cohort '@a.csv'", ("@a.csv: cannot be read (No such file or directory)",)),
     Bad("infer: a name that is too long", nothing, f"{INFER} {'x' * 300}.nii.gz", ("xxx.nii.gz: no such file",)),
 
     Bad("crop: empty mask", scan(mask=np.zeros((16, 16, 16), np.uint8)), CROP, ("mask.nii.gz",)),

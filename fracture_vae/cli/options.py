@@ -1,10 +1,20 @@
 """Options that several commands share, so that they are named, explained and checked in one way."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-FILE = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """A path; one that begins as an expression of MONAI's configs does becomes absolute, so that it is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        return Path.cwd() / path if str(path).startswith(("$", "@", "%")) else path
+
+
+FILE = _File(path_type=Path)
 SEED = click.IntRange(min=0)
 
 ct_option = click.option("--ct", required=True, type=FILE, help="CT in HU (NIfTI).")
