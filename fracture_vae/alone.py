@@ -10,6 +10,8 @@ from fracture_vae.errors import InputError
 
 _LOCK = ".at_work.lock"
 _held: set[Path] = set()
+_trainings: dict[Path, int] = {}
+"""Descriptors of the run folders that this process holds."""
 
 
 @contextmanager
@@ -80,6 +82,40 @@ def in_turn(folder: str | os.PathLike[str]) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        os.close(descriptor)
+
+
+def hold(run: str | os.PathLike[str]) -> None:
+    """Hold a run's folder for the training in it, until `let_go` or this process's end; leaves no file.
+
+    Where this process holds it already, it goes on; where there are no such locks, nothing is held.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    place = Path(run).resolve()
+    try:
+        import fcntl
+    except ImportError:
+        return
+    if place in _trainings:
+        return
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise InputError(f"{run}: another process is at work on this run; wait for it") from error
+    except OSError:
+        os.close(descriptor)
+        return
+    _trainings[place] = descriptor
+
+
+def let_go(run: str | os.PathLike[str]) -> None:
+    """Let go of a run's folder, if this process holds it."""
+    descriptor = _trainings.pop(Path(run).resolve(), None)
+    if descriptor is not None:
         os.close(descriptor)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fracture_vae import bundle as bundles
-from fracture_vae.alone import alone_in
+from fracture_vae.alone import alone_in, hold, let_go
 from fracture_vae.cohort.levels import ANATOMICAL, in_order
 from fracture_vae.cohort.manifest import Cohort, pseudonym
 from fracture_vae.cohort.synthetic import open_cohort
@@ -84,7 +84,9 @@ def calibrate_run(
     table = open_cohort(cohort or _trained_on(run, models[0]))
     with ExitStack() as held:
         for folder in dict.fromkeys(model.path.parent for model in models):
-            held.enter_context(alone_in(folder, leftovers=[f"{_MAPS}*"]))
+            hold(folder.parent)
+            held.callback(let_go, folder.parent)
+            held.enter_context(alone_in(folder, leftovers=[f"{_MAPS}*", ".writing-*"]))
         fitted = _calibrated(models, table, alpha, settings, bundle)
     together = joined([calibration.reference for calibration in fitted.values()])
     return Calibrated(

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from fracture_vae.alone import alone_in, in_turn
+from fracture_vae.alone import alone_in, hold, in_turn, let_go
 from fracture_vae.errors import InputError
 
 pytest.importorskip("fcntl", reason="nothing is held where the system has no such locks")
 
 
-def hold(folder: Path, held: Any) -> None:
+def hold_folder(folder: Path, held: Any) -> None:
     """Hold a folder until killed, in the middle of a file."""
     with alone_in(folder):
         (folder / ".writing-x").mkdir()
@@ -26,7 +26,7 @@ def hold(folder: Path, held: Any) -> None:
 def test_a_second_run_is_told_and_a_killed_one_lets_go(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     held = context.Event()
-    other = context.Process(target=hold, args=(tmp_path, held))
+    other = context.Process(target=hold_folder, args=(tmp_path, held))
     other.start()
     try:
         assert held.wait(60)
@@ -108,4 +108,29 @@ def test_who_comes_second_waits_for_its_turn(tmp_path: Path) -> None:
         order.append("first")
     other.join()
     assert order == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def hold_run(run: Path, held: Any) -> None:
+    """Hold a run's folder until killed."""
+    hold(run)
+    held.set()
+    signal.pause()
+
+
+def test_a_run_is_one_process_s_until_it_ends(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    other = context.Process(target=hold_run, args=(tmp_path, held))
+    other.start()
+    try:
+        assert held.wait(60)
+        with pytest.raises(InputError, match="another process is at work on this run; wait for it"):
+            hold(tmp_path)
+    finally:
+        other.kill()
+        other.join()
+    for _ in range(2):
+        hold(tmp_path)
+    let_go(tmp_path)
     assert list(tmp_path.iterdir()) == []

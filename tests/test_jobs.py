@@ -1,6 +1,7 @@
 """Jobs: which configs run, and that a run goes on as the run it was."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,23 @@ def test_a_resumed_run_is_the_interrupted_bundle_s_twin_to_the_last_bit(
     resume_run(part, {"max_epochs": 3})
     first, second = (torch.load(run / "checkpoints" / "last.pt", weights_only=True) for run in (whole, part))
     assert all(torch.equal(value, second["network"][name]) for name, value in first["network"].items())
+
+
+def test_a_run_that_is_being_trained_is_not_gone_on_with_beside(tiny_run: Path, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="nothing is held where the system has no such locks")
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    before = (run / "metrics.csv").read_bytes(), (run / "run_meta.json").read_bytes()
+    other = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another process is at work on this run; wait for it"):
+            resume_run(run, {"max_epochs": 3})
+    finally:
+        os.close(other)
+    assert ((run / "metrics.csv").read_bytes(), (run / "run_meta.json").read_bytes()) == before
+    (run / "figures" / ".writing-x").mkdir(parents=True)
+    resume_run(run, {"max_epochs": 3})
+    assert not (run / "figures" / ".writing-x").exists()
 
 
 def test_a_bundle_can_be_anybody_s(vq3d: Path, tiny: dict[str, Any], tiny_cohort: Path, tmp_path: Path) -> None:

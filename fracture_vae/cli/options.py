@@ -11,7 +11,7 @@ class _File(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = super().convert(value, param, ctx)
-        return Path.cwd() / path if str(path).startswith(("$", "@", "%")) else path
+        return Path.cwd() / str(path) if str(path).startswith(("$", "@", "%")) else path
 
 
 FILE = _File(path_type=Path)

@@ -150,8 +150,8 @@ def _load(folder: Path, row: dict[str, str], case: Case | None) -> _Shown:
     name = {"0": "normal", "1": "abnormal", "": "unknown"}[_label(row)]
     title = f"{row['case_id']}  {name}  score {float(row['score']):.3f}{_judged(row)}"
     i, j, k = (size // 2 for size in image.shape) if own is None else _body(own)
-    shown = shown_range(_map(folder, row, "error"))
-    return _Shown(title, image, reconstruction, volume("error"), truth, (i, j, k), own is not None, shown)
+    error, shown = volume("error"), shown_range(_map(folder, row, "error"))
+    return _Shown(title, image, reconstruction, error, truth, (i, j, k), own is not None, shown)
 
 
 def _judged(row: dict[str, str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 
+from fracture_vae.alone import hold
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.errors import InputError
 from fracture_vae.files import read_json, require_folder, sha256, write_text
@@ -142,10 +143,18 @@ def write_record(
 
     ``run_meta.json`` holds the arguments, the resolved config, versions, git revision, data hashes and seed;
     ``bundle/`` is a copy of the bundle's configs and licence, with the resolved config among them: a run that is
-    resumed starts from that, wherever it is resumed.
+    resumed starts from that, wherever it is resumed. From here on the run's folder is held, and rid of what a killed
+    process was writing in it.
+
+    Raises:
+        InputError: another process is at work on the run.
     """
     if idist.get_rank() > 0:
         return
+    Path(run_dir).mkdir(parents=True, exist_ok=True)
+    hold(run_dir)
+    for leftover in list(Path(run_dir).glob("**/.writing-*")):
+        shutil.rmtree(leftover, ignore_errors=True)
     config = {**config, "resume": None}
     meta = {
         "started": now(),

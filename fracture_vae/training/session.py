@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from fracture_vae.alone import let_go
 from fracture_vae.cohort.manifest import Cohort, pseudonym
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.files import read_json, sha256, write_text
@@ -137,12 +138,13 @@ def announce(train: VolumeDataset, validate: VolumeDataset, acceleration: Accele
 
 
 def finish(run_dir: str) -> None:
-    """Note in ``run_meta.json`` that the run came to its end, and log where it is and how to look at it."""
+    """Note in ``run_meta.json`` that the run ended, log where it is and how to look at it, and let go of it."""
     if idist.get_rank() > 0:
         return
     path = Path(run_dir) / META_FILE
     meta = {**read_json(path), "finished": now()}
     write_text(path, json.dumps(meta, indent=2) + "\n")
+    let_go(run_dir)
     kept = ", checkpoints/" if (Path(run_dir) / FOLDER).is_dir() else ""
     logger.info("run folder: %s (%s, metrics.csv%s)", run_dir, META_FILE, kept)
     logger.info("look at it: tensorboard --logdir %s", run_dir)

@@ -12,7 +12,7 @@ from nibabel.affines import voxel_sizes
 
 from fracture_vae.cohort.case import pseudonym
 from fracture_vae.errors import InputError
-from fracture_vae.files import read_json, write_text
+from fracture_vae.files import read_json, replacing, write_text
 from fracture_vae.maps.calibration.fit import HealthyCase
 from fracture_vae.maps.calibration.layouts import Voxels
 from fracture_vae.maps.inference import Viewed
@@ -68,7 +68,8 @@ class HealthyMaps:
             raise InputError(f"{item['image']}: case {item['case_id']} is not normal (label 0); it can't calibrate")
         made = self.maker(case, shown)
         parts = (made.error, case.image, case.valid, made.region)
-        np.savez(self.folder / f"{len(self.kept)}.npz", *(part.numpy() for part in parts))
+        with replacing(self.folder / f"{len(self.kept)}.npz") as temporary:
+            np.savez(temporary, *(part.numpy() for part in parts))
         spacing = tuple(float(edge) for edge in voxel_sizes(case.stored.ras_affine))
         size = tuple(made.error.shape[2:])
         self.kept.append(Kept(item["case_id"], pseudonym(item["patient_id"]), item["level"], size, spacing))
