@@ -47,6 +47,8 @@ _BUILDS_ON = "_builds_on_"
 """The key by which an overlay names another one, without ``.json``, that must lie below it."""
 _SUITED = re.compile(r"\$@suited\['(?P<key>\w+)'\]")
 """What stands for a setting that a bundle lets the cohort choose, from its ``suits``."""
+_CHOICE = {"suits", "suited"}
+"""The sections of a bundle that lets the cohort choose; what is chosen are settings of their own."""
 _ONE_SUIT = re.compile(r"\$@suits\['(?P<key>\w+)'\]")
 """What stands for ``suited`` where an overlay chooses, whatever the cohort."""
 _RESOLVE = ReferenceResolver._resolve_one_item.__code__
@@ -197,6 +199,8 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any], whe
             change.
     """
     for override, value in overrides.items():
+        if _section(override) in _CHOICE and config.keys() >= _CHOICE:
+            raise InputError(f"{where}{override}: set what the cohort chooses itself, such as learning_rate, not this")
         if apart := [text for text in texts(value) if "#" in text and not is_expression(text)]:
             raise InputError(
                 f"{where}{override}: '{apart[0]}' has a '#', which MONAI's configs read as '::'; rename it"

@@ -147,8 +147,13 @@ def _places(window: Sequence[Sequence[float]], sizes: Sequence[int], multiple: i
 
 
 def _require_shares(window: Sequence[Sequence[float]], dims: int) -> None:
-    if len(window) != dims or not all(len(part) == 2 and 0 <= part[0] < part[1] <= 1 for part in window):
+    if not (isinstance(window, list | tuple) and len(window) == dims and all(map(_is_share, window))):
         raise InputError(f"window {window}: give from and to, shares between 0 and 1, for each of the {dims} axes")
+
+
+def _is_share(part: object) -> bool:
+    numbers = isinstance(part, list | tuple) and len(part) == 2 and all(type(end) in (int, float) for end in part)
+    return numbers and 0 <= part[0] < part[1] <= 1  # type: ignore[index]
 
 
 _SMALL: Mapping[str, Any] = {"name": "vqvae", "channels": [4, 8], "quantizer_options": {"num_codes": 16, "dim": 8}}

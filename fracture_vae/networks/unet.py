@@ -39,7 +39,7 @@ class UNetConfig:
         if isinstance(self.channels, list):
             object.__setattr__(self, "channels", tuple(self.channels))
         _require(self.spatial_dims in (2, 3), "spatial_dims", self.spatial_dims, "2 or 3")
-        positive = isinstance(self.channels, tuple) and all(isinstance(c, int) and c >= 1 for c in self.channels)
+        positive = isinstance(self.channels, tuple) and all(type(c) is int and c >= 1 for c in self.channels)
         _require(positive and len(self.channels) > 1, "channels", self.channels, "two or more whole numbers >= 1")
         _require(type(self.units) is int and self.units >= 0, "units", self.units, "a whole number from 0 on")
         _require(self.norm in _NORMS, "norm", self.norm, f"one of {', '.join(_NORMS)}")

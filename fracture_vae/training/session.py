@@ -19,6 +19,7 @@ from fracture_vae.cohort.manifest import Cohort, pseudonym
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.files import read_json, sha256, write_text
 from fracture_vae.networks import load_state
+from fracture_vae.objectives import Discriminative
 from fracture_vae.training.about import About, read_about
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.checkpoints import FOLDER, load, weights_of
@@ -63,6 +64,16 @@ def require_counts(**counts: int) -> None:
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise InputError(f"{name} is {count!r}; it must be a whole number of at least 1")
+
+
+def require_corruption(objective: nn.Module, corruption: object | None) -> None:
+    """Require a corruption for an objective that learns to find one.
+
+    Raises:
+        InputError: when there is none.
+    """
+    if corruption is None and isinstance(objective, Discriminative):
+        raise InputError("corruption is null, but the head learns to find what it changed; set one")
 
 
 def seed(number: int) -> None:
