@@ -14,9 +14,10 @@ from fracture_vae.evaluation.resampling import Estimate
 from fracture_vae.files import read_json, write_text
 
 _ELSEWHERE = {
-    "bundle_root", "project_dir", "group", "run_name", "resume", "suits", "progress", "mlflow", "wandb"
+    "bundle_root", "project_dir", "group", "run_name", "resume", "suits", "progress", "mlflow", "wandb",
+    "imports", "resolved_config", "initialize", "training",
 }  # fmt: skip
-"""Settings of a bundle that change nothing of what is learnt; of suits, those that hold are settings themselves."""
+"""Parts of a bundle that change nothing of what is learnt; of suits, those that hold are settings themselves."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,19 @@ class Keeper:
 
 
 def settled(configs: Sequence[Path], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a training reads: its settings as they hold, and what overlays have beside explanations.
+    """Return what a training reads: its settings as they hold, and how the config makes its parts of them.
 
     Args:
         configs: train.json and the overlays merged over it.
         given: ids of the config and their values.
     """
-    parser = ConfigParser(load(configs))
+    config = load(configs)
+    parser = ConfigParser(config)
     parser.update(dict(given))
     values = {name: parser.get_parsed_content(name) for name in parser["_help_"] if name not in _ELSEWHERE}
     values["augmentation"] = asdict(parser.get_parsed_content("augmentation"))
-    overlays = [read_json(file) for file in configs[1:]]
-    own = [{key: value for key, value in overlay.items() if not key.startswith("_")} for overlay in overlays]
-    return {"settings": values, "overlays": own}
+    parts = {key: part for key, part in config.items() if not key.startswith("_") and key not in _ELSEWHERE}
+    return {"settings": values, "parts": parts}
 
 
 def rounded(measures: Mapping[str, Estimate], names: Sequence[str]) -> dict[str, list[float]]:
