@@ -39,7 +39,8 @@ def test_a_training_is_known_by_what_it_reads(
     vq3d: Path, tiny_cohort: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], matters: bool
 ) -> None:
     shutil.copytree(vq3d / "configs", tmp_path / "configs")
-    file, keeper, given = tmp_path / "configs" / "train.json", Keeper(tmp_path), {"cohort": str(tiny_cohort), "device": "cpu"}
+    file, keeper = tmp_path / "configs" / "train.json", Keeper(tmp_path)
+    given = {"cohort": str(tiny_cohort), "device": "cpu"}
     before = keeper.place("models", "m", settled([file], given))
     config = json.loads(file.read_text(encoding="utf-8"))
     change(config)

@@ -57,7 +57,7 @@ def main(
     cohort: Path, runs: tuple[str, ...], fold: int, epochs: int, seeds: int, device: str, out: Path | None
 ) -> None:
     result: dict[str, Any] = read_json(out) if out is not None and out.is_file() else {"rows": []}
-    result |= {"machine": machine(), "torch": torch.__version__, "data": cohort.parent.name, "fold": fold}
+    result |= {"torch": torch.__version__, "data": cohort.parent.name, "fold": fold}
     for seed in range(seeds):
         for batch_size, rate in map(parsed, runs):
             own: Mapping[str, Any] = {"batch_size": batch_size, "learning_rate": rate, "epochs": epochs, "seed": seed}
@@ -70,7 +70,7 @@ def main(
                 )  # fmt: skip
                 loss = validation_loss(bundle.train())
             click.echo(f"batch {batch_size}, learning rate {rate:g}, seed {seed}: {loss:.6f}")
-            result["rows"].append({**own, "loss": round(loss, 6)})
+            result["rows"].append({**own, "loss": round(loss, 6), "cpu": machine()["cpu"]})
             if out is not None:
                 write_text(out, json.dumps(result, indent=2) + "\n")
 

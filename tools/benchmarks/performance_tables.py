@@ -90,7 +90,8 @@ def batch_size(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     found: dict[tuple[int, float, int], list[float]] = {}
     for row in result["rows"]:
         found.setdefault((row["batch_size"], row["learning_rate"], row["epochs"]), []).append(row["loss"])
-    return [("data", result["data"])] + [
+    machines = " and ".join(dict.fromkeys(row["cpu"] for row in result["rows"]))
+    return [("data", result["data"]), ("machines", machines)] + [
         (f"validation loss, batch of {size}, learning rate {rate:g}, {epochs} epochs", _spread(losses))
         for (size, rate, epochs), losses in sorted(found.items())
     ]
