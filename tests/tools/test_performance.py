@@ -151,10 +151,11 @@ def test_a_run_is_a_batch_size_and_a_learning_rate() -> None:
 
 def test_losses_are_listed_by_batch_and_rate() -> None:
     rows = [
-        {"batch_size": size, "learning_rate": 1e-3, "epochs": 2, "loss": loss}
+        {"batch_size": size, "learning_rate": 1e-3, "epochs": 2, "loss": loss, "cpu": f"one with {size}"}
         for size, loss in [(16, 0.2), (4, 0.1), (4, 0.3)]
     ]
     assert batch_size({"data": "study", "rows": rows})[1:] == [
+        ("machines", "one with 16 and one with 4"),
         ("validation loss, batch of 4, learning rate 0.001, 2 epochs", "0.2000 (0.1000, 0.3000)"),
         ("validation loss, batch of 16, learning rate 0.001, 2 epochs", "0.2000 (one seed)"),
     ]
