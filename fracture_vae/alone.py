@@ -88,7 +88,8 @@ def in_turn(folder: str | os.PathLike[str]) -> Iterator[None]:
 def hold(run: str | os.PathLike[str]) -> None:
     """Hold a run's folder for the training in it, until `let_go` or this process's end; leaves no file.
 
-    Where this process holds it already, it goes on; where there are no such locks, nothing is held.
+    Where this process holds it already, it goes on; where there are no such locks, or the folder may not be read,
+    nothing is held.
 
     Raises:
         InputError: another process holds it.
@@ -100,7 +101,10 @@ def hold(run: str | os.PathLike[str]) -> None:
         return
     if place in _trainings:
         return
-    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        descriptor = os.open(place, os.O_RDONLY)
+    except OSError:
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -131,7 +131,7 @@ def _require_one_grid(cases: Sequence[Case]) -> None:
     for case in cases:
         if not case.crop:
             continue
-        geometry = CropGeometry.from_json(case.crop, f"row {case.row}")
+        geometry = CropGeometry.from_json(case.crop, f"row {case.row} ({case.image})")
         kind = (np.linalg.norm(np.asarray(geometry.affine)[:3, :3], axis=0).round(4).tolist(), geometry.hu_window)
         if first is None:
             first = (case, kind)
