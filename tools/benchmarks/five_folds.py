@@ -101,7 +101,7 @@ def train_fold(cohort: Path, project: Path, fold: int, epochs: int, settings: di
 @click.argument("cohort", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file that gets the figures, after each fold.")
 @click.option("--folds", default=FOLDS, show_default=True, help="Train the first so many.")
-@click.option("--epochs", default=EPOCHS, show_default=True)
+@click.option("--epochs", type=click.IntRange(3), default=EPOCHS, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=SMALL_BATCH, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--all-normal", is_flag=True, help="Train on every volume of the study.")
