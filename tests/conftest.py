@@ -145,9 +145,9 @@ def train_digits(vq3d: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
         from fracture_vae.jobs import train_bundle
 
         project = tmp_path_factory.mktemp(bundle)
-        small = {**TINY, "quantizer_options": {"num_codes": 8, "dim": 4}} if bundle == "mnist_vq" else {**TINY}
+        small = {**TINY, "quantizer_options": {"num_codes": 8, "dim": 4}}
         if bundle != "mnist_vq":
-            del small["quantizer_options"]
+            del small["quantizer_options"], small["channels"]
         usual = {"data": "digits", "limit": 64, "batch_size": 32, "save_weights": True, "project_dir": str(project)}
         train_bundle(vq3d.parent / bundle, None, [], {**small, **usual, **settings})
         return (project / bundle / "latest").resolve()

@@ -10,7 +10,7 @@ import pytest
 from tests.html_page import EVIL
 
 TINY = {
-    "data": "digits", "limit": 240, "batch_size": 40, "channels": [4, 8], "device": "cpu",
+    "data": "digits", "limit": 240, "batch_size": 40, "device": "cpu",
     "precision": "fp32", "compile": False, "progress": False, "save_weights": True, "group": "runs",
 }  # fmt: skip
 
@@ -24,7 +24,7 @@ def runs(vq3d: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     wanted: list[tuple[str, dict[str, Any]]] = [
         ("mnist_vae", {"run_name": "vae", "latent": 4, "hidden": [32], "max_epochs": 2, "beta": 0.1}),
         ("mnist_ae", {"run_name": "ae", "latent": 2, "hidden": [32], "max_epochs": 1}),
-        ("mnist_vq", {"run_name": "vq", "max_epochs": 1}),
+        ("mnist_vq", {"run_name": "vq", "channels": [4, 8], "max_epochs": 1}),
     ]
     for bundle, settings in wanted:
         train_bundle(vq3d.parent / bundle, None, [], {**TINY, "project_dir": str(project), **settings})
