@@ -24,6 +24,7 @@ from fracture_vae.training.about import About, read_about
 from fracture_vae.training.acceleration import Acceleration
 from fracture_vae.training.checkpoints import FOLDER, load, weights_of
 from fracture_vae.training.data import VolumeDataset
+from fracture_vae.training.muon import Muon
 from fracture_vae.training.run_folder import META_FILE, now
 from fracture_vae.transforms import Preprocessing
 
@@ -34,17 +35,17 @@ PLACES = ("bundle_root", "project_dir", "group", "run_name", "run_dir", "resume"
 
 
 def build_optimizer(name: str, parameters: Iterable[Tensor], learning_rate: float, weight_decay: float) -> Optimizer:
-    """Return the ``torch.optim`` optimizer called ``name``.
+    """Return the ``torch.optim`` optimizer called ``name``; Muon is this package's, which takes kernels too.
 
     Raises:
         InputError: when torch has none of that name, or it does not take these values.
     """
     classes = {n: c for n, c in vars(torch.optim).items() if isinstance(c, type) and issubclass(c, Optimizer)}
-    known = [n for n, c in classes.items() if c is not Optimizer]
+    known = {n: c for n, c in classes.items() if c is not Optimizer} | {"Muon": Muon}
     if name not in known:
         raise InputError(f"optimizer '{name}' is not in torch.optim{nearest(name, known)}")
+    kind: Any = known[name]
     try:
-        kind = getattr(torch.optim, name)
         fused = {"fused": True} if "fused" in signature(kind).parameters else {}  # one pass over the weights, not ten
         made: Optimizer = kind(parameters, lr=learning_rate, weight_decay=weight_decay, **fused)
     except (TypeError, ValueError, NotImplementedError) as error:

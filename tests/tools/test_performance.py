@@ -142,20 +142,24 @@ def test_a_batch_four_times_as_large_learns_at_four_times_the_rate() -> None:
     assert larger_rates(2) == small, "no less for a smaller one"
 
 
-def test_a_run_is_a_batch_size_and_a_learning_rate() -> None:
-    assert parsed("16:4e-3") == (16, 0.004)
+def test_a_run_is_a_batch_size_a_learning_rate_and_an_optimizer() -> None:
+    assert parsed("16:4e-3") == (16, 0.004, "Adam")
+    assert parsed("16:1e-2:Muon") == (16, 0.01, "Muon")
     for wrong in ("16", "16:", "0:1e-3", "x:1", "4:-1"):
         with pytest.raises(click.BadParameter, match="write them as 16:4e-3"):
             parsed(wrong)
 
 
-def test_losses_are_listed_by_batch_and_rate() -> None:
+def test_losses_are_listed_by_batch_optimizer_and_rate() -> None:
     rows = [
-        {"batch_size": size, "learning_rate": 1e-3, "epochs": 2, "loss": loss, "cpu": f"one with {size}"}
+        {
+            "batch_size": size, "learning_rate": 1e-3, "optimizer": "Adam", "epochs": 2, "loss": loss,
+            "cpu": f"one with {size}",
+        }
         for size, loss in [(16, 0.2), (4, 0.1), (4, 0.3)]
-    ]
+    ]  # fmt: skip
     assert batch_size({"data": "study", "rows": rows})[1:] == [
         ("machines", "one with 16 and one with 4"),
-        ("validation loss, batch of 4, learning rate 0.001, 2 epochs", "0.2000 (0.1000, 0.3000)"),
-        ("validation loss, batch of 16, learning rate 0.001, 2 epochs", "0.2000 (one seed)"),
+        ("validation loss, batch of 4, Adam at 0.001, 2 epochs", "0.2000 (0.1000, 0.3000)"),
+        ("validation loss, batch of 16, Adam at 0.001, 2 epochs", "0.2000 (one seed)"),
     ]

@@ -60,7 +60,10 @@ def test_two_trainings_of_one_seed_are_equal_and_of_two_seeds_not(train: Train, 
     assert rows(first) != rows(other)
 
 
-@pytest.mark.parametrize("settings", [{}, {"lr_schedule": "plateau", "optimizer": "AdamW"}], ids=["cosine", "plateau"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"lr_schedule": "plateau", "optimizer": "AdamW"}, {"optimizer": "Muon"}],
+    ids=["cosine", "plateau", "Muon"],
+)  # fmt: skip
 def test_an_interrupted_training_goes_on_as_if_never_stopped(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:

@@ -1,17 +1,18 @@
 """Does a larger batch learn what a small one does in as many epochs, and at which learning rate?
 
-    python -m tools.benchmarks.batch_size study/cohort.csv 4:1e-3 16:4e-3 --out docs/results_batch_size.json
+    python -m tools.benchmarks.batch_size study/cohort.csv 4:1e-3 16:4e-3 16:1e-2:Muon --out docs/results_batch_size.json
 
-Each RUN is a batch size and a learning rate: the bundle's variant *reconstruction* trains with them from the same
-seeds, all else as in its config but for the smaller network of `tools.benchmarks.precision`. A loss is the mean of the
-last validations. Runs are added to those that the file holds already.
+Each RUN is a batch size, a learning rate and an optimizer, which is Adam where none is said: the bundle's variant
+*reconstruction* trains with them from the same seeds, all else as in its config but for the smaller network of
+`tools.benchmarks.precision`. A loss is the mean of the last validations. Runs are added to those that the file holds
+already.
 """
 
 import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import torch
@@ -33,16 +34,25 @@ def larger_rates(batch_size: int) -> dict[str, float]:
     return {name: shipped[name] * larger for name in ("learning_rate", "final_learning_rate")}
 
 
-def parsed(run: str) -> tuple[int, float]:
-    """Return the batch size and the learning rate that a RUN says."""
-    size, colon, rate = run.partition(":")
+class Run(NamedTuple):
+    """What a RUN says, by the names of the config's settings."""
+
+    batch_size: int
+    learning_rate: float
+    optimizer: str = "Adam"
+
+
+def parsed(text: str) -> Run:
+    """Return the RUN that is written as ``text``."""
+    size, _, rest = text.partition(":")
+    rate, _, optimizer = rest.partition(":")
     try:
-        found = int(size), float(rate)
+        run = Run(int(size), float(rate), optimizer or "Adam")
     except ValueError:
-        found = 0, 0.0
-    if not colon or min(found) <= 0:
-        raise click.BadParameter(f"'{run}' is no batch size and learning rate; write them as 16:4e-3")
-    return found
+        run = Run(0, 0.0)
+    if min(run.batch_size, run.learning_rate) <= 0:
+        raise click.BadParameter(f"'{text}' is no batch size and learning rate; write them as 16:4e-3 or 16:1e-2:Muon")
+    return run
 
 
 @click.command(help=__doc__)
@@ -59,17 +69,17 @@ def main(
     result: dict[str, Any] = read_json(out) if out is not None and out.is_file() else {"rows": []}
     result |= {"torch": torch.__version__, "data": cohort.parent.name, "fold": fold}
     for seed in range(seeds):
-        for batch_size, rate in map(parsed, runs):
-            own: Mapping[str, Any] = {"batch_size": batch_size, "learning_rate": rate, "epochs": epochs, "seed": seed}
+        for run in map(parsed, runs):
+            own: Mapping[str, Any] = {**run._asdict(), "epochs": epochs, "seed": seed}
             if any(own.items() <= row.items() for row in result["rows"]):
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 bundle = Bundle(
                     cohort, Path(folder), seed=seed, max_epochs=epochs, fold=fold, device=device, compile=False,
-                    batch_size=batch_size, learning_rate=rate, final_learning_rate=rate / 100, **NETWORK,
+                    **run._asdict(), final_learning_rate=run.learning_rate / 100, **NETWORK,
                 )  # fmt: skip
                 loss = validation_loss(bundle.train())
-            click.echo(f"batch {batch_size}, learning rate {rate:g}, seed {seed}: {loss:.6f}")
+            click.echo(f"batch {run.batch_size}, {run.optimizer} at {run.learning_rate:g}, seed {seed}: {loss:.6f}")
             result["rows"].append({**own, "loss": round(loss, 6), "cpu": machine()["cpu"]})
             if out is not None:
                 write_text(out, json.dumps(result, indent=2) + "\n")

@@ -87,13 +87,14 @@ def precision(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def batch_size(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Rows of batch_size.py."""
-    found: dict[tuple[int, float, int], list[float]] = {}
+    found: dict[tuple[int, str, float, int], list[float]] = {}
     for row in result["rows"]:
-        found.setdefault((row["batch_size"], row["learning_rate"], row["epochs"]), []).append(row["loss"])
+        key = row["batch_size"], row["optimizer"], row["learning_rate"], row["epochs"]
+        found.setdefault(key, []).append(row["loss"])
     machines = " and ".join(dict.fromkeys(row["cpu"] for row in result["rows"]))
     return [("data", result["data"]), ("machines", machines)] + [
-        (f"validation loss, batch of {size}, learning rate {rate:g}, {epochs} epochs", _spread(losses))
-        for (size, rate, epochs), losses in sorted(found.items())
+        (f"validation loss, batch of {size}, {optimizer} at {rate:g}, {epochs} epochs", _spread(losses))
+        for (size, optimizer, rate, epochs), losses in sorted(found.items())
     ]
 
 
