@@ -27,16 +27,20 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     """
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonalized(matrix.T).T
-    a, b, c = _COEFFICIENTS
     scaled = matrix / matrix.norm().clamp(min=1e-12)
     gram = scaled @ scaled.T
-    identity = torch.eye(len(gram), device=gram.device)
-    whole = identity
-    for _ in range(_ROUNDS):
-        once = a * identity + b * gram + c * gram @ gram
-        whole = once @ whole
-        gram = once @ gram @ once
+    whole = factor = _factor(gram)
+    for _ in range(_ROUNDS - 1):
+        gram = factor @ gram @ factor
+        factor = _factor(gram)
+        whole = factor @ whole
     return whole @ scaled
+
+
+def _factor(gram: Tensor) -> Tensor:
+    """Return what a round multiplies the matrix of this Gram matrix by."""
+    a, b, c = _COEFFICIENTS
+    return torch.addmm(b * gram, gram, gram, alpha=c).add_(torch.eye(len(gram), device=gram.device), alpha=a)
 
 
 class Muon(Optimizer):

@@ -92,8 +92,8 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
         ("corruption_def", None),
         ("composition.name", "l1"),
         ("key_term", "recon"),
-        ("optimizer", "Adam"),
-        ("learning_rate", 0.0001),
+        ("optimizer", "Muon"),
+        ("learning_rate", 0.005),
     ],
     "self_supervised": [*PLAIN, ("corruption_def.__class__.__name__", "Mixture")],
     "unet_denoising": [

@@ -1,6 +1,6 @@
 """Does a larger batch learn what a small one does in as many epochs, and at which learning rate?
 
-    python -m tools.benchmarks.batch_size study/cohort.csv 4:1e-3 16:4e-3 16:1e-2:Muon --out docs/results_batch_size.json
+    python -m tools.benchmarks.batch_size study/cohort.csv 4:1e-3 16:3e-2:Muon --out docs/results_batch_size.json
 
 Each RUN is a batch size, a learning rate and an optimizer, which is Adam where none is said: the bundle's variant
 *reconstruction* trains with them from the same seeds, all else as in its config but for the smaller network of

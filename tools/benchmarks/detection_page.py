@@ -29,6 +29,12 @@ GOALS: Mapping[str, Sequence[Goal]] = {
 }
 
 
+_DEFORMED = (
+    "A *deformation* moves tissue by a few voxels at most and leaves values as they were: what it leaves looks "
+    "healthy, to an eye as well, and no model finds it."
+)
+
+
 def page(figures: Mapping[str, Any], overview: Sequence[str] = ()) -> str:
     """Return the page of all tasks in the JSON that ``tools.benchmarks.detection`` wrote, below an overview."""
     lines = [
@@ -161,7 +167,7 @@ def _types(found: Mapping[str, Any]) -> list[str]:
             " · ".join(f"{types[kind][name][0]:.3f}" for name in MEASURES if name in types[kind]) for kind in kinds
         ]
         lines.append(_line([row["row"], *cells]))
-    return [*lines, ""]
+    return [*lines, "", _DEFORMED, ""] if "deformation" in kinds else [*lines, ""]
 
 
 def _interval(values: Sequence[float], sign: str = "") -> str:

@@ -3,9 +3,8 @@
     python -m tools.benchmarks.precision --out docs/results_precision.json [--cohort study/cohort.csv --fold 1]
 
 The bundle trains both ways from the same seeds, so with the same weights, volumes and epochs; all else is as in its
-config but for a smaller network and a higher learning rate, with which so short a training comes further. Without
-``--cohort`` it trains on made-up volumes. A training's loss is the mean of its last validations, whose spread is then
-that of the seeds.
+config but for a smaller network. Without ``--cohort`` it trains on made-up volumes. A training's loss is the mean of
+its last validations, whose spread is then that of the seeds.
 """
 
 import csv
@@ -25,7 +24,6 @@ from tools.benchmarks.study import Bundle, write_study
 from tools.benchmarks.timing import machine
 
 NETWORK: Mapping[str, Any] = {"channels": [16, 32, 64], "quantizer_options#num_codes": 128, "quantizer_options#dim": 64}
-LEARNING_RATE = 1e-3
 LAST = 5
 """Validations averaged."""
 
@@ -62,11 +60,9 @@ def main(
         table = cohort or write_study(folder / "study", volumes, 8, size)
         for seed in range(seeds):
             for way in losses:
-                rates = {"learning_rate": LEARNING_RATE, "final_learning_rate": LEARNING_RATE / 100}
-                settings = {**rates, **NETWORK, "precision": way}
                 bundle = Bundle(
                     table, folder / f"{way}-{seed}", seed=seed, max_epochs=epochs, fold=fold, device=device,
-                    compile=False, **settings,
+                    compile=False, precision=way, **NETWORK,
                 )  # fmt: skip
                 losses[way].append(validation_loss(bundle.train()))
                 click.echo(f"seed {seed}, {way}: {losses[way][-1]:.5f}")

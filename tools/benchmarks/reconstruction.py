@@ -69,6 +69,7 @@ class Settings:
             "dropout": self.dropout,
             "quantizer_options": {"num_codes": self.num_codes, "dim": self.dim},
             "batch_size": self.batch_size,
+            "optimizer": "Adam",
             "learning_rate": self.learning_rate,
             "max_epochs": epochs,
             "patience": epochs,
