@@ -77,6 +77,7 @@ def precision(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     (first, loss), (second, other) = result["means"].items()
     return [
         ("data, epochs", f"{result['data']}, {result['epochs']}"),
+        ("optimizer, learning rate", f"{result['optimizer']}, {result['learning_rate']:g}"),
         (f"validation loss in {first}, mean of {len(result['each_seed'])} seeds", f"{loss:.5f}"),
         (f"in {second}", f"{other:.5f}"),
         (f"{second} / {first}", f"**{result['second_over_first']}**"),

@@ -4,7 +4,7 @@
 
 The bundle trains both ways from the same seeds, so with the same weights, volumes and epochs; all else is as in its
 config but for a smaller network. Without ``--cohort`` it trains on made-up volumes. A training's loss is the mean of
-its last validations, whose spread is then that of the seeds.
+its last validations, whose spread is then that of the seeds. Seeds that the file holds already are not trained again.
 """
 
 import csv
@@ -18,9 +18,9 @@ from typing import Any
 import click
 import torch
 
-from fracture_vae.files import write_text
+from fracture_vae.files import read_json, write_text
 from fracture_vae.training import best_device
-from tools.benchmarks.study import Bundle, write_study
+from tools.benchmarks.study import CONFIGS, RECONSTRUCTION, Bundle, write_study
 from tools.benchmarks.timing import machine
 
 NETWORK: Mapping[str, Any] = {"channels": [16, 32, 64], "quantizer_options#num_codes": 128, "quantizer_options#dim": 64}
@@ -54,11 +54,19 @@ def main(
     seeds: int,
     device: str,
 ) -> None:
-    losses: dict[str, list[float]] = {"fp32": [], "bf16": []}
+    shipped = read_json(CONFIGS / RECONSTRUCTION)
+    about = {
+        "data": "made-up volumes" if cohort is None else cohort.parent.name,
+        "epochs": epochs,
+        **{name: shipped[name] for name in ("optimizer", "learning_rate")},
+    }
+    earlier = read_json(out) if out is not None and out.is_file() else {}
+    same = about.items() <= earlier.items()
+    losses: dict[str, list[float]] = earlier["validation_loss"] if same else {"fp32": [], "bf16": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table = cohort or write_study(folder / "study", volumes, 8, size)
-        for seed in range(seeds):
+        for seed in range(len(losses["bf16"]), seeds):
             for way in losses:
                 bundle = Bundle(
                     table, folder / f"{way}-{seed}", seed=seed, max_epochs=epochs, fold=fold, device=device,
@@ -70,8 +78,7 @@ def main(
     result: dict[str, Any] = {
         "machine": machine(),
         "torch": torch.__version__,
-        "data": "made-up volumes" if cohort is None else cohort.parent.name,
-        "epochs": epochs,
+        **about,
         "validation_loss": {way: [round(value, 6) for value in values] for way, values in losses.items()},
         "means": {way: round(statistics.fmean(values), 6) for way, values in losses.items()},
         "second_over_first": round(statistics.fmean(second) / statistics.fmean(first), 4),
