@@ -39,6 +39,7 @@ PRODUCT = 4096
 STUDY, EPOCHS, FOLDS = 514, 200, 5
 """The study whose training time is estimated: volumes of 128³, epochs a fold, folds."""
 STEPS_FOR_MEMORY = 4
+PARTS = ("epoch", "step", "peak_memory_gb")
 
 
 def step_flops(network: VQVAE, batch: int, size: int) -> float:
@@ -205,6 +206,7 @@ def _synchronize(device: torch.device) -> Callable[[], object]:
 @click.option("--resident", default=200, show_default=True, help="Volumes held when memory is measured.")
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--device", default=str(best_device()), show_default=True)
+@click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, help="Repeatable. [default: all]")
 @click.option("--memory-of", type=click.Path(path_type=Path), hidden=True)
 def main(
     out: Path | None,
@@ -214,8 +216,11 @@ def main(
     resident: int,
     repeats: int,
     device: str,
+    parts: tuple[str, ...],
     memory_of: Path | None,
 ) -> None:
+    if parts and out is not None:
+        raise click.UsageError("--part gives no whole file; leave out --out")
     settings: dict[str, Any] = {"device": device, **({"batch_size": batch_size} if batch_size else {})}
     if memory_of is not None:
         click.echo(_train_for_memory(memory_of, settings))
@@ -223,13 +228,15 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         result: dict[str, Any] = {"machine": machine(), "torch": torch.__version__, "size": size}
-        for key, measure in (
-            ("epoch", lambda: epochs(folder, volumes, size, repeats, settings)),
-            ("step", lambda: step(folder, size, repeats, settings)),
-            ("peak_memory_gb", lambda: memory(folder, size, resident, repeats, settings)),
-        ):
-            result[key] = measure()
-            click.echo(f"{key}: {json.dumps(result[key], indent=2)}")
+        measures: tuple[Callable[[], object], ...] = (
+            lambda: epochs(folder, volumes, size, repeats, settings),
+            lambda: step(folder, size, repeats, settings),
+            lambda: memory(folder, size, resident, repeats, settings),
+        )
+        for key, measure in zip(PARTS, measures, strict=True):
+            if not parts or key in parts:
+                result[key] = measure()
+                click.echo(f"{key}: {json.dumps(result[key], indent=2)}")
     result["resident_volumes"] = resident
     if out is not None:
         write_text(out, json.dumps(result, indent=2) + "\n")
