@@ -42,7 +42,7 @@ def validation_loss(run: Path) -> float:
 @click.option("--size", default=48, show_default=True, help="Edge of a made-up volume in voxels.")
 @click.option("--volumes", default=32, show_default=True, help="Made-up volumes to train on.")
 @click.option("--epochs", default=40, show_default=True)
-@click.option("--seeds", default=5, show_default=True)
+@click.option("--seeds", default=15, show_default=True)
 @click.option("--device", default=str(best_device()), show_default=True)
 def main(
     out: Path | None,
