@@ -75,7 +75,7 @@ def test_run_meta_says_how_the_run_came_about(tiny_run: Path, tiny_cohort: Path)
     meta = json.loads((tiny_run / "run_meta.json").read_text(encoding="utf-8"))
     assert {"started", "finished", "arguments", "config", "seed", "fold", "versions", "git_revision"} <= set(meta)
     assert meta["config"]["max_epochs"] == 2
-    assert meta["config"]["optimizer"] == "Adam", "also what was not overridden"
+    assert meta["config"]["optimizer"] == "Muon", "also what was not overridden"
     assert meta["seed"] == 0
     assert meta["fold"] == 1
     assert meta["cohort"] == {"path": str(tiny_cohort), "sha256": sha256(tiny_cohort)}
