@@ -93,7 +93,7 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
         ("composition.name", "l1"),
         ("key_term", "recon"),
         ("optimizer", "Muon"),
-        ("learning_rate", 0.005),
+        ("learning_rate", 0.01),
     ],
     "self_supervised": [*PLAIN, ("corruption_def.__class__.__name__", "Mixture")],
     "unet_denoising": [

@@ -137,7 +137,7 @@ def test_tables_are_written_between_their_marks_and_nowhere_else() -> None:
 
 def test_a_batch_four_times_as_large_learns_at_four_times_the_rate() -> None:
     small, large = larger_rates(4), larger_rates(16)
-    assert (small["learning_rate"], large["learning_rate"]) == (5e-3, 2e-2)
+    assert (small["learning_rate"], large["learning_rate"]) == (1e-2, 4e-2)
     assert large["final_learning_rate"] == 4 * small["final_learning_rate"]
     assert larger_rates(2) == small, "no less for a smaller one"
 

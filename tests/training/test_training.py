@@ -131,7 +131,7 @@ def test_metrics_csv_has_a_row_an_epoch_with_the_contract_s_names(tiny_run: Path
         )
         assert 1 <= float(row["train/perplexity"]) <= 8
         assert 0 < float(row["val/codebook_usage"]) <= 1
-    assert float(listed[0]["train/learning_rate"]) == 5e-3
+    assert float(listed[0]["train/learning_rate"]) == 1e-2
 
 
 def test_tensorboard_has_the_same_values_and_the_slices(tiny_run: Path) -> None:
