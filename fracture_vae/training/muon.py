@@ -55,7 +55,7 @@ class Muon(Optimizer):
 
     Args:
         parameters: to be trained, float32.
-        lr: learning rate, that of Adam or a little above.
+        lr: learning rate; a few times that of Adam.
         weight_decay: share of a weight that it loses in a step, times the learning rate.
 
     Raises:

@@ -30,8 +30,8 @@ GOALS: Mapping[str, Sequence[Goal]] = {
 
 
 _DEFORMED = (
-    "A *deformation* moves tissue by a few voxels at most and leaves values as they were: what it leaves looks "
-    "healthy, to an eye as well, and no model finds it."
+    "A *deformation* moves tissue by a few voxels at most and leaves values as they were: no model measured "
+    "here finds it."
 )
 
 
