@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from fracture_vae.files import write_text
+from tools.benchmarks.pages import table
 from tools.benchmarks.performance_tables import DOCS, placed
 
 FILES = {"drawn": "results_calibration.json", "dealt": "results_calibration_study.json"}
@@ -22,15 +23,11 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     cells = {(row["design"], row["by"], row["alpha"]): row for row in result["rows"]}
     kinds = dict.fromkeys((row["design"], row["by"]) for row in result["rows"])
     head = ["design", "p counts", *(f"α = {alpha}" for alpha in alphas), "patients with q ≤ 0.05"]
-    table = [
+    body = [
         [design, f"{by}s", *(_rate(cells[design, by, alpha]) for alpha in alphas), _found(cells[design, by, alphas[0]])]
         for design, by in kinds
     ]
-    return [_row(head), _row(["---"] * len(head)), *map(_row, table)]
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return table(head, body)
 
 
 def _rate(row: Mapping[str, Any]) -> str:

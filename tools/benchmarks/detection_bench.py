@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from fracture_vae.evaluation.evaluate import Evaluation, evaluate
 from fracture_vae.jobs import BUNDLES, fit_baselines, infer_cases, train_bundle, training_config, variant_configs
 from fracture_vae.training.fitting import BASELINES
 from tools.benchmarks import detection_monai
-from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row, settings_of
+from tools.benchmarks.detection_rows import COMMON, MONAI, SEEDED, TASKS, TRAININGS, Row, Training, settings_of
 from tools.benchmarks.keeping import Keeper, rounded, settled
 
 MEASURES = ("auroc", "average_precision", "voxel_average_precision", "aupro", "dice@oracle")
@@ -27,6 +27,7 @@ class Bench:
         parts: tables of the cohort's cases with the labels of those that a part of the figures is of.
         seeds: trainings of each of the models `SEEDED`.
         work: the folder.
+        trainings: those that rows name.
     """
 
     task: str
@@ -35,6 +36,7 @@ class Bench:
     parts: Mapping[str, Path]
     seeds: int
     work: Path
+    trainings: Mapping[str, Training] = field(default_factory=lambda: TRAININGS)
 
     def seeds_of(self, row: Row) -> range:
         """Return the seeds the row is measured with."""
@@ -104,7 +106,7 @@ class Bench:
         return self._kept("models", name, settings, fit)
 
     def _trained(self, name: str, seed: int) -> dict[str, Any]:
-        training = TRAININGS[name]
+        training = self.trainings[name]
         variants = variant_configs(BUNDLES / "vq3d", training.variant) if training.variant else ()
         below = self._trained(training.over, seed) if training.over else {}
         own = {"seed": seed, "cohort": str(self.cohort.path)} | ({"vqvae_checkpoint": below["path"]} if below else {})

@@ -8,6 +8,7 @@ from tools.benchmarks.detection_page import GOALS, MEASURES, TITLES
 from tools.benchmarks.detection_rows import DEFAULT, baseline_rows
 from tools.benchmarks.detection_spines_page import GOALS as SPINE_GOALS
 from tools.benchmarks.detection_spines_page import SHIPPED
+from tools.benchmarks.pages import interval, table
 
 DIGITS_GOAL = 0.97
 WITHIN = "within_level_auroc"
@@ -53,7 +54,7 @@ def overview(volumes: Figures, spines: Figures, digits: Figures) -> list[str]:
         "beyond doubt where its interval is above zero. *Measured* and lead are of the first training alone; a goal is",
         "reached by the mean of all, whose spread says how far one may fall behind.",
         "",
-        *("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *map(_cells, lines))),
+        *table(head, [_cells(line) for line in lines]),
         "",
     ]
 
@@ -62,7 +63,7 @@ def _cells(line: Line) -> list[str]:
     goal = "" if line.goal is None else f"{line.goal:.2f} {_verdict(line.reached, line.goal)}"
     beside = ["", ""]
     if line.beside is not None:
-        beside = [f"{line.beside.name} {line.beside.value:.3f}", _estimate(line.beside.lead, "+")]
+        beside = [f"{line.beside.name} {line.beside.value:.3f}", interval(line.beside.lead, "+")]
     return [line.task, line.measure, goal, line.model, line.shown, line.trainings, *beside]
 
 
@@ -90,7 +91,7 @@ def _volume_part(task: str, found: Figures, part: str, title: str) -> Iterator[L
             best = max(known, key=values.__getitem__)
             beside = Beside(best, values[best], rows[best]["default_minus_it"][part][measure])
         mine = [one[part][measure][0] for one in default["by_seed"]]
-        shown, goal = _estimate(default["by_seed"][0][part][measure]), least if part == "all" else None
+        shown, goal = interval(default["by_seed"][0][part][measure]), least if part == "all" else None
         yield Line(title, MEASURES[measure], goal, default["row"], mean(mine), shown, _trainings(mine), beside)
 
 
@@ -108,7 +109,7 @@ def _spines(figures: Figures) -> Iterator[Line]:
                 beside = Beside(best, values[best][0], rows[SHIPPED]["leads"][best][group][WITHIN])
             yield Line(
                 title, f"AUROC within levels, {group}", None if part == "real" else least, SHIPPED,
-                values[SHIPPED][0], _estimate(values[SHIPPED]), "one a fold", beside,
+                values[SHIPPED][0], interval(values[SHIPPED]), "one a fold", beside,
             )  # fmt: skip
 
 
@@ -128,8 +129,3 @@ def _digits(figures: Figures) -> Iterator[Line]:
 
 def _trainings(values: Sequence[float]) -> str:
     return f"{len(values)}: {mean(values):.3f} ± {stdev(values):.3f}" if len(values) > 1 else f"{len(values)}"
-
-
-def _estimate(values: Sequence[float], sign: str = "") -> str:
-    value, low, high = (f"{number:{sign}.3f}" for number in values)
-    return f"{value} [{low}, {high}]"

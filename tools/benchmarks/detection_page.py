@@ -1,10 +1,11 @@
 """The detection benchmark's figures as a page."""
 
 from collections.abc import Mapping, Sequence
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, NamedTuple
 
 from tools.benchmarks.detection_rows import BASELINES, DEFAULT, MONAI, TRAININGS, baseline_rows
+from tools.benchmarks.pages import interval, spread, table
 
 
 class Goal(NamedTuple):
@@ -80,13 +81,13 @@ def _table(task: str, found: Mapping[str, Any], part: str = "all") -> list[str]:
     heads = ["model and score"]
     for name in shown:
         heads += [MEASURES[name], "mean ± sd of seeds (n)", "default minus it"]
-    lines = [_line([*heads, "training, s"]), _line(["---"] * (len(heads) + 1))]
+    body = []
     for row in found["rows"]:
         cells = [f"**{row['row']}** (default)" if row["row"] == default else row["row"]]
         for name in shown:
             cells += _cells(row, name, part)
-        lines.append(_line([*cells, f"{mean(one['cpu_seconds'] for one in row['by_seed']):.0f}"]))
-    return lines
+        body.append([*cells, f"{mean(one['cpu_seconds'] for one in row['by_seed']):.0f}"])
+    return table([*heads, "training, s"], body)
 
 
 def _cells(row: Mapping[str, Any], name: str, part: str) -> list[str]:
@@ -94,9 +95,8 @@ def _cells(row: Mapping[str, Any], name: str, part: str) -> list[str]:
     values = [one[part][name][0] for one in by_seed if name in one.get(part, {})]
     if not values:
         return ["", "", ""]
-    spread = f"{mean(values):.3f} ± {stdev(values):.3f} ({len(values)})" if len(values) > 1 else f"{values[0]:.3f} (1)"
     difference = row.get("default_minus_it", {}).get(part, {}).get(name)
-    return [_interval(by_seed[0][part][name]), spread, _interval(difference, "+") if difference else ""]
+    return [interval(by_seed[0][part][name]), spread(values), interval(difference, "+") if difference else ""]
 
 
 def _goals(task: str, found: Mapping[str, Any]) -> list[str]:
@@ -160,20 +160,11 @@ def _types(found: Mapping[str, Any]) -> list[str]:
     if not kinds:
         return []
     head = ["voxel AP · case AUROC, first seed", *kinds]
-    lines = [_line(head), _line(["---"] * len(head))]
+    body = []
     for row in found["rows"]:
         types = row["by_seed"][0]["by_type"]
         cells = [
             " · ".join(f"{types[kind][name][0]:.3f}" for name in MEASURES if name in types[kind]) for kind in kinds
         ]
-        lines.append(_line([row["row"], *cells]))
-    return [*lines, "", _DEFORMED, ""] if "deformation" in kinds else [*lines, ""]
-
-
-def _interval(values: Sequence[float], sign: str = "") -> str:
-    value, low, high = (f"{number:{sign}.3f}" for number in values)
-    return f"{value} [{low}, {high}]"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+        body.append([row["row"], *cells])
+    return [*table(head, body), "", *([_DEFORMED, ""] if "deformation" in kinds else [])]

@@ -111,14 +111,14 @@ MODELS: Mapping[str, Model] = {
 class Bench:
     """Models and maps of one study, each made once and kept below ``work``, under a hash of what it was made with."""
 
-    def __init__(self, study: Cohort, work: Path) -> None:
-        self.study, self.keeper = study, Keeper(work)
+    def __init__(self, study: Cohort, work: Path, models: Mapping[str, Model] = MODELS) -> None:
+        self.study, self.keeper, self.models = study, Keeper(work), models
 
     def model(self, name: str) -> dict[str, Any]:
         """Return ``path`` of the run of all folds, and the processor's ``cpu_seconds`` it took."""
-        if MODELS[name].like:
+        if self.models[name].like:
             return self._monai(name)
-        model, cohort = MODELS[name], str(self.study.path)
+        model, cohort = self.models[name], str(self.study.path)
         overlays = variant_configs(BUNDLE, model.variant) if model.variant else ()
         epochs = model.settings.get("max_epochs")
         fixed = {"patience": epochs, "val_interval": epochs, "keep_best": 1, "device": "cpu", "compile": False}
@@ -146,7 +146,7 @@ class Bench:
 
     def _monai(self, name: str) -> dict[str, Any]:
         """Return the same of a network of MONAI's; ``path`` holds its folds' weights."""
-        like, settings = str(MODELS[name].like), _monai_settings(name, self.study.path)
+        like, settings = str(self.models[name].like), _monai_settings(name, self.study.path)
         seconds = self.model(like)["cpu_seconds"] / len(self.study.folds)
         place = self.keeper.place("models", name, settings)
 
@@ -180,7 +180,7 @@ class Bench:
         folder = self.keeper.place("maps", name, settings)
 
         def make() -> dict[str, Any]:
-            if MODELS[name].like:
+            if self.models[name].like:
                 self._monai_maps(name, cohort, split, folder)
                 return {"path": str(folder)}
             where = {"cohort": str(cohort.path), "split": split, "device": "cpu", "maps": ["error", "valid"]}
@@ -233,10 +233,15 @@ def table(bench: Bench, cohort: Cohort, maps: Mapping[str, Path]) -> dict[str, A
     rows, about = {}, {}
     for name in maps:
         others = [other for other in maps if other != name] if name == SHIPPED else []
-        row = _row(bench.keeper, cohort, name, {other: maps[other] for other in (name, *others)})
-        about = row["about"]
-        rows[name] = {"cpu_seconds": bench.model(name)["cpu_seconds"], "groups": row["groups"], "leads": row["leads"]}
+        row = figures_of(bench, cohort, name, {other: maps[other] for other in (name, *others)})
+        about = row.pop("about")
+        rows[name] = row
     return {**about, "rows": rows}
+
+
+def figures_of(bench: Bench, cohort: Cohort, name: str, maps: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the figures of ``name``, its leads over the other ``maps`` of ``cohort``, and the seconds it took."""
+    return {"cpu_seconds": bench.model(name)["cpu_seconds"], **_row(bench.keeper, cohort, name, maps)}
 
 
 def _row(keeper: Keeper, cohort: Cohort, name: str, maps: Mapping[str, Path]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tools.benchmarks.pages import interval, table
+
 GROUPS = ("all", "grade 1", "grade 2", "grade 3")
 GOALS: Mapping[str, float] = {"grade 1": 0.70, "grade 2": 0.85, "grade 3": 0.85}
 """Case AUROC within levels that was aimed for."""
@@ -69,7 +71,7 @@ def _part(found: Mapping[str, Any], aimed: bool) -> list[str]:
             [name, *(_estimate(lead.get(group, {}).get("within_level_auroc")) for group in groups)]
             for name, lead in rows[SHIPPED]["leads"].items()
         ]
-        lines += [*_rows([f"within levels, {SHIPPED} minus", *groups], body), ""]
+        lines += [*table([f"within levels, {SHIPPED} minus", *groups], body), ""]
     if aimed and SHIPPED in rows:
         lines += [f"The default {_goals(rows[SHIPPED]['groups'])}", ""]
     lines.append(
@@ -89,7 +91,7 @@ def _calibrated(found: Mapping[str, Any]) -> list[str]:
         f"Calibrated on out-of-fold maps of their own study's normals, for at most {found['alpha']:.0%} false alarms,",
         "no abnormal label seen: what the z maps are worth, and the flags and voxels above the threshold.",
         "",
-        *_rows(["z maps", *CALIBRATED.values()], body),
+        *table(["z maps", *CALIBRATED.values()], body),
         "",
     ]
 
@@ -103,19 +105,11 @@ def _table(title: str, measure: str, rows: Mapping[str, Any], groups: Sequence[s
     if measure == "auroc":
         first = next(iter(rows.values()))["groups"]
         body.append(["level alone", *(_estimate(first[group].get("level_alone_auroc")) for group in groups)])
-    return [*_rows([title, *groups], body), ""]
-
-
-def _rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    rule = ["---"] * len(head)
-    return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *body)]
+    return [*table([title, *groups], body), ""]
 
 
 def _estimate(given: Sequence[float] | None, digits: int = 2) -> str:
-    if given is None:
-        return "—"
-    value, low, high = (f"{number:.{digits}f}" for number in given)
-    return f"{value} [{low}, {high}]"
+    return "—" if given is None else interval(given, digits=digits)
 
 
 def _goals(groups: Mapping[str, Any]) -> str:
