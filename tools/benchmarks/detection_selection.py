@@ -1,4 +1,4 @@
-"""Choose how the default's head learns: by which optimizer, at which rate, and what it sees.
+"""Choose how the default's head learns, and how its strongest rival does: by which optimizer, at which rate, on what.
 
     python -m tools.benchmarks.detection_selection --data DATA --docs docs
 
@@ -23,13 +23,12 @@ from tools.benchmarks import detection_spines
 from tools.benchmarks.detection_bench import Bench
 from tools.benchmarks.detection_data import SELECTION_FOLD, SELECTION_SEED, detection_cohort, wider
 from tools.benchmarks.detection_pages import SELECTION, write_pages
-from tools.benchmarks.detection_rows import COMMON, DEFAULT, TASKS, TRAININGS, Training
-from tools.benchmarks.detection_selection_page import BEFORE
+from tools.benchmarks.detection_rows import COMMON, DEFAULT, TASKS, TRAININGS, Row, Training
+from tools.benchmarks.detection_selection_page import DENOISING, SPINES, before
 from tools.benchmarks.detection_spines_page import SHIPPED
 from tools.benchmarks.spine_data import synthetic_study
 from tools.benchmarks.timing import machine
 
-_SPINES = "spines"
 _RATES: Mapping[str, tuple[float, ...]] = {"AdamW": (2e-3, 3e-3), "Muon": (3e-3, 5e-3, 1e-2, 2e-2)}
 _LEARNING: Mapping[str, Mapping[str, Any]] = {
     f"{optimizer} {rate:g}": {"optimizer": optimizer, "learning_rate": rate}
@@ -37,18 +36,26 @@ _LEARNING: Mapping[str, Mapping[str, Any]] = {
     for rate in rates
 }
 _DIFFERENCE = "difference, "
+_RIVAL: Mapping[str, Row] = {
+    "hippocampus": Row("denoising", {"smoothing_mm": 1.5}),
+    "vessel": Row("denoising"),
+}
 
 
 def _trainings() -> dict[str, Training]:
-    """Return the candidates for crops of any kind: a head that sees the image, or also what a VQ-VAE makes of it."""
-    default = TRAININGS["default"]
+    """Return the candidates for crops of any kind: a head that sees the image, or also what a VQ-VAE makes of it.
+
+    And those for the baseline that removes coarse noise, which is to learn as well as it can, too.
+    """
+    default, denoising = TRAININGS["default"], TRAININGS["denoising"]
     seen = {name: replace(default, settings=settings) for name, settings in _LEARNING.items()}
     vqvae = {name: COMMON[name] for name in ("dropout", "quantizer_options")}
     difference = {
         _DIFFERENCE + name: replace(default, variant="discriminative", settings={**vqvae, **settings}, idle=())
         for name, settings in _LEARNING.items()
     }
-    return seen | difference
+    rivals = {DENOISING + name: replace(denoising, settings=settings) for name, settings in _LEARNING.items()}
+    return seen | difference | rivals
 
 
 def _models() -> dict[str, detection_spines.Model]:
@@ -65,7 +72,8 @@ def _of_crops(task: str, data: Path, place: Path, name: str, seeds: int) -> dict
     bench = Bench(
         task, cohort, SELECTION_FOLD, {"all": cohort.path}, seeds, place / f"{task}-fold{SELECTION_FOLD}", _trainings()
     )
-    row, base = (replace(DEFAULT[task], model=model) for model in (name, BEFORE[task]))
+    made = _RIVAL[task] if name.startswith(DENOISING) else DEFAULT[task]
+    row, base = (replace(made, model=model) for model in (name, before(task, name)))
     by_seed = [bench.measured(row, seed) for seed in range(seeds)]
     found: dict[str, Any] = {"by_seed": [{**one, "cases": one["cases"]["all"]} for one in by_seed]}
     return found if row == base else {**found, "lead": bench.compared(row, base)["all"]}
@@ -75,13 +83,13 @@ def _of_spines(place: Path, name: str) -> dict[str, Any]:
     """Return a candidate's figures on the study's own folds, and its leads."""
     study = synthetic_study(place / "study-0", 0)
     bench = detection_spines.Bench(study, place, _models())
-    base = BEFORE[_SPINES]
+    base = before(SPINES, name)
     maps = bench.all_maps([name, *({base} - {name})], study, "validation")
     return detection_spines.figures_of(bench, study, name, maps)
 
 
 def _summary(task: str, name: str, found: Mapping[str, Any]) -> str:
-    if task == _SPINES:
+    if task == SPINES:
         return f"{task}: {name}: {found['groups']}"
     means = {key: round(mean(one["all"][key][0] for one in found["by_seed"]), 3) for key in found["by_seed"][0]["all"]}
     return f"{task}: {name}: mean of {len(found['by_seed'])}: {means}; lead {found.get('lead')}"
@@ -89,8 +97,14 @@ def _summary(task: str, name: str, found: Mapping[str, Any]) -> str:
 
 @click.command(help=__doc__)
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of the data sets.")
-@click.option("--task", "tasks", type=click.Choice([*TASKS, _SPINES]), multiple=True, help="Repeatable. [default: all]")
-@click.option("--candidate", "names", type=click.Choice(list(_trainings())), multiple=True, help="Repeatable.")
+@click.option("--task", "tasks", type=click.Choice([*TASKS, SPINES]), multiple=True, help="Repeatable. [default: all]")
+@click.option(
+    "--candidate",
+    "names",
+    type=click.Choice(list(_trainings())),
+    multiple=True,
+    help="Beside what was before. Repeatable.",
+)
 @click.option("--seeds", default=2, show_default=True, help="Trainings of each on hippocampus and vessel.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keeps cohorts, models and maps. [default: cache folder]")
 @click.option("--spines", type=click.Path(path_type=Path), help="The same of the study's. [default: cache folder]")
@@ -106,9 +120,9 @@ def main(
 ) -> None:
     place = work or cache_folder() / "detection"
     study_place = (spines or cache_folder() / "detection_spines").resolve()
-    for task in tasks or (*TASKS, _SPINES):
-        for name in names or (BEFORE[task],):
-            one = _of_spines(study_place, name) if task == _SPINES else _of_crops(task, data, place, name, seeds)
+    for task in tasks or (*TASKS, SPINES):
+        for name in dict.fromkeys((before(task), *names)):
+            one = _of_spines(study_place, name) if task == SPINES else _of_crops(task, data, place, name, seeds)
             click.echo(_summary(task, name, one))
             if docs is None:
                 continue

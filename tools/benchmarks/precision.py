@@ -56,7 +56,7 @@ def main(
 ) -> None:
     shipped = read_json(CONFIGS / RECONSTRUCTION)
     about = {
-        "data": "made-up volumes" if cohort is None else cohort.parent.name,
+        "data": f"{volumes} made-up volumes of {size}³" if cohort is None else cohort.parent.name,
         "epochs": epochs,
         **{name: shipped[name] for name in ("optimizer", "learning_rate")},
     }
