@@ -92,8 +92,6 @@ EFFECTS: dict[str, list[tuple[str, Any]]] = {
         ("corruption_def", None),
         ("composition.name", "l1"),
         ("key_term", "recon"),
-        ("optimizer", "Muon"),
-        ("learning_rate", 0.01),
     ],
     "self_supervised": [*PLAIN, ("corruption_def.__class__.__name__", "Mixture")],
     "unet_denoising": [
@@ -180,7 +178,7 @@ def test_a_run_goes_on_with_what_its_cohort_chose_whatever_the_cohort_is_now(
     began = json.loads((run / "run_meta.json").read_text(encoding="utf-8"))
     for config in (began["config"], began["resumed"][0]["config"]):
         assert config["suited"] == suits["any"]
-        assert (config["learning_rate"], config["corruption"]) == (0.003, suits["any"]["corruption"])
+        assert (config["learning_rate"], config["corruption"]) == (0.01, suits["any"]["corruption"])
         assert config["augmentation"]["rotate_degrees"] == suits["any"]["rotate_degrees"]
     assert len(rows(run)) == 3
 

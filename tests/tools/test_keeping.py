@@ -31,9 +31,22 @@ def other_place(config: dict[str, Any]) -> None:
     config["project_dir"] = "elsewhere"
 
 
+def same_rate_by_cohort(config: dict[str, Any]) -> None:
+    for suit in config["suits"].values():
+        suit["learning_rate"] = config["learning_rate"]
+    config["learning_rate"] = "$@suited['learning_rate']"
+
+
 @pytest.mark.parametrize(
     ("change", "matters"),
-    [(lower_weight, True), (other_end, True), (other_rate, True), (other_words, False), (other_place, False)],
+    [
+        (lower_weight, True),
+        (other_end, True),
+        (other_rate, True),
+        (other_words, False),
+        (other_place, False),
+        (same_rate_by_cohort, False),
+    ],
 )
 def test_a_training_is_known_by_what_it_reads(
     vq3d: Path, tiny_cohort: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], matters: bool

@@ -20,7 +20,7 @@ import torch
 from fracture_vae.files import read_json, write_text
 from fracture_vae.training import best_device
 from tools.benchmarks.precision import NETWORK, validation_loss
-from tools.benchmarks.study import CONFIGS, RECONSTRUCTION, Bundle
+from tools.benchmarks.study import Bundle, shipped
 from tools.benchmarks.timing import machine
 
 SMALL_BATCH = 4
@@ -29,9 +29,8 @@ SMALL_BATCH = 4
 
 def larger_rates(batch_size: int) -> dict[str, float]:
     """Return the variant's learning rates for a batch: as they are up to its own, times what it is larger by beyond."""
-    shipped = read_json(CONFIGS / "train.json") | read_json(CONFIGS / RECONSTRUCTION)
     larger = max(batch_size / SMALL_BATCH, 1)
-    return {name: shipped[name] * larger for name in ("learning_rate", "final_learning_rate")}
+    return {name: rate * larger for name, rate in shipped("learning_rate", "final_learning_rate").items()}
 
 
 class Run(NamedTuple):

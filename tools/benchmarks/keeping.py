@@ -59,7 +59,11 @@ def settled(configs: Sequence[Path], given: Mapping[str, Any]) -> dict[str, Any]
     parser.update(dict(given))
     values = {name: parser.get_parsed_content(name) for name in parser["_help_"] if name not in _ELSEWHERE}
     values["augmentation"] = asdict(parser.get_parsed_content("augmentation"))
-    parts = {key: part for key, part in config.items() if not key.startswith("_") and key not in _ELSEWHERE}
+    parts = {
+        key: part
+        for key, part in config.items()
+        if not key.startswith("_") and key not in values and key not in _ELSEWHERE
+    }
     return {"settings": values, "parts": parts}
 
 

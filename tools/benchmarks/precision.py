@@ -20,7 +20,7 @@ import torch
 
 from fracture_vae.files import read_json, write_text
 from fracture_vae.training import best_device
-from tools.benchmarks.study import CONFIGS, RECONSTRUCTION, Bundle, write_study
+from tools.benchmarks.study import Bundle, shipped, write_study
 from tools.benchmarks.timing import machine
 
 NETWORK: Mapping[str, Any] = {"channels": [16, 32, 64], "quantizer_options#num_codes": 128, "quantizer_options#dim": 64}
@@ -54,11 +54,10 @@ def main(
     seeds: int,
     device: str,
 ) -> None:
-    shipped = read_json(CONFIGS / RECONSTRUCTION)
     about = {
         "data": f"{volumes} made-up volumes of {size}³" if cohort is None else cohort.parent.name,
         "epochs": epochs,
-        **{name: shipped[name] for name in ("optimizer", "learning_rate")},
+        **shipped("optimizer", "learning_rate"),
     }
     earlier = read_json(out) if out is not None and out.is_file() else {}
     same = about.items() <= earlier.items()

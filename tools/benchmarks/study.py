@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+
+from fracture_vae.bundle import load
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "vq3d" / "configs"
 RECONSTRUCTION = "variants/reconstruction.json"
@@ -38,6 +40,12 @@ def write_study(folder: Path, training: int, validation: int, size: int) -> Path
             np.save(folder / f"{name}.npy", volume(size, index).astype(np.float16), allow_pickle=False)
             table.writerow([name, name, "L1", 0, 1 if index < validation else 2, f"{name}.npy"])
     return folder / "cohort.csv"
+
+
+def shipped(*names: str) -> dict[str, Any]:
+    """Return the settings ``names`` of the variant *reconstruction* as they ship."""
+    parser = ConfigParser(load([CONFIGS / "train.json", CONFIGS / RECONSTRUCTION]))
+    return {name: parser.get_parsed_content(name) for name in names}
 
 
 class Bundle:
