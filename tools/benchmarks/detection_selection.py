@@ -42,7 +42,7 @@ _RIVAL: Mapping[str, Row] = {
 }
 
 
-def _trainings() -> dict[str, Training]:
+def trainings() -> dict[str, Training]:
     """Return the candidates for crops of any kind: a head that sees the image, or also what a VQ-VAE makes of it.
 
     And those for the baseline that removes coarse noise, which is to learn as well as it can, too.
@@ -70,7 +70,7 @@ def _of_crops(task: str, data: Path, place: Path, name: str, seeds: int) -> dict
     if task == "hippocampus":
         cohort = wider(task, cohort, SELECTION_FOLD)
     bench = Bench(
-        task, cohort, SELECTION_FOLD, {"all": cohort.path}, seeds, place / f"{task}-fold{SELECTION_FOLD}", _trainings()
+        task, cohort, SELECTION_FOLD, {"all": cohort.path}, seeds, place / f"{task}-fold{SELECTION_FOLD}", trainings()
     )
     made = _RIVAL[task] if name.startswith(DENOISING) else DEFAULT[task]
     row, base = (replace(made, model=model) for model in (name, before(task, name)))
@@ -101,7 +101,7 @@ def _summary(task: str, name: str, found: Mapping[str, Any]) -> str:
 @click.option(
     "--candidate",
     "names",
-    type=click.Choice(list(_trainings())),
+    type=click.Choice(list(trainings())),
     multiple=True,
     help="Beside what was before. Repeatable.",
 )

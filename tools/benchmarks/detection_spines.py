@@ -21,6 +21,7 @@ from typing import Any
 import click
 
 from fracture_vae.calibrating import calibrate_run
+from fracture_vae.cohort.looks import read_looks
 from fracture_vae.cohort.manifest import Cohort
 from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.evaluation.evaluate import Evaluation, evaluate
@@ -315,7 +316,9 @@ def main(
         another = other_patients(synthetic_study(place / f"study-{fresh_seed}", fresh_seed))
         figures["fresh"] = {"seed": fresh_seed, **fresh(bench, names, another)}
     if holdout:
-        figures["holdout"] = table(bench, study, bench.all_maps(names, study, "test"))
+        shown = table(bench, study, bench.all_maps(names, study, "test"))
+        looks = [look.date[:10] for look in read_looks(study.path) if look.what == "infer"]
+        figures["holdout"] = {**shown, "looks": looks}
     if data is not None:
         real = real_study(data, place / "real")
         figures["real"] = table(bench, real, bench.all_maps(names, real, "all"))
