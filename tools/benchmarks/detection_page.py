@@ -56,7 +56,8 @@ def page(figures: Mapping[str, Any], overview: Sequence[str] = ()) -> str:
     for task, found in figures.items():
         lines += [f"## {TITLES.get(task, task)}", "", _about(found), "", *_table(task, found), ""]
         lines += [*_goals(task, found), "", *_types(found), *_wider(task, found)]
-    lines += ["## Models", "", *(f"- **{name}**: {training.about}." for name, training in TRAININGS.items())]
+    lines += ["## Models", "", "Networks learn by AdamW at 3e-3, unless another optimizer or rate is named.", ""]
+    lines += [f"- **{name}**: {training.about}." for name, training in TRAININGS.items()]
     lines.append(
         f"- **{MONAI}**: MONAI's own network of this kind, as wide, for as many seconds of one core as *plain* took."
     )
