@@ -35,7 +35,7 @@ _LEARNING: Mapping[str, Mapping[str, Any]] = {
     for optimizer, rates in _RATES.items()
     for rate in rates
 }
-_DIFFERENCE = "difference, "
+_DIFFERENCE, _TWICE = "difference, ", ", twice as long"
 _RIVAL: Mapping[str, Row] = {
     "hippocampus": Row("denoising", {"smoothing_mm": 1.5}),
     "vessel": Row("denoising"),
@@ -45,7 +45,8 @@ _RIVAL: Mapping[str, Row] = {
 def trainings() -> dict[str, Training]:
     """Return the candidates for crops of any kind: a head that sees the image, or also what a VQ-VAE makes of it.
 
-    And those for the baseline that removes coarse noise, which is to learn as well as it can, too.
+    That takes about twice the time, so there are heads that see the image for twice as long, too. And those for the
+    baseline that removes coarse noise, which is to learn as well as it can, too.
     """
     default, denoising = TRAININGS["default"], TRAININGS["denoising"]
     seen = {name: replace(default, settings=settings) for name, settings in _LEARNING.items()}
@@ -54,8 +55,12 @@ def trainings() -> dict[str, Training]:
         _DIFFERENCE + name: replace(default, variant="discriminative", settings={**vqvae, **settings}, idle=())
         for name, settings in _LEARNING.items()
     }
+    longer = {
+        task: {**default.by_task[task], "max_epochs": 2 * settings["max_epochs"]} for task, settings in TASKS.items()
+    }
+    twice = {name + _TWICE: replace(training, by_task=longer) for name, training in seen.items()}
     rivals = {DENOISING + name: replace(denoising, settings=settings) for name, settings in _LEARNING.items()}
-    return seen | difference | rivals
+    return seen | difference | twice | rivals
 
 
 def _models() -> dict[str, detection_spines.Model]:
