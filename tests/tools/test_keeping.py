@@ -31,10 +31,10 @@ def other_place(config: dict[str, Any]) -> None:
     config["project_dir"] = "elsewhere"
 
 
-def same_rate_by_cohort(config: dict[str, Any]) -> None:
+def same_clip_by_cohort(config: dict[str, Any]) -> None:
     for suit in config["suits"].values():
-        suit["learning_rate"] = config["learning_rate"]
-    config["learning_rate"] = "$@suited['learning_rate']"
+        suit["gradient_clip"] = config["gradient_clip"]
+    config["gradient_clip"] = "$@suited['gradient_clip']"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def same_rate_by_cohort(config: dict[str, Any]) -> None:
         (other_rate, True),
         (other_words, False),
         (other_place, False),
-        (same_rate_by_cohort, False),
+        (same_clip_by_cohort, False),
     ],
 )
 def test_a_training_is_known_by_what_it_reads(
