@@ -32,7 +32,7 @@ GOALS: Mapping[str, Sequence[Goal]] = {
 
 _DEFORMED = (
     "A *deformation* moves tissue by a few voxels at most and leaves values as they were: no model measured "
-    "here finds it."
+    "here finds much of it."
 )
 
 
