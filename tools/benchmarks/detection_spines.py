@@ -242,11 +242,6 @@ def table(bench: Bench, cohort: Cohort, maps: Mapping[str, Path]) -> dict[str, A
 
 def figures_of(bench: Bench, cohort: Cohort, name: str, maps: Mapping[str, Path]) -> dict[str, Any]:
     """Return the figures of ``name``, its leads over the other ``maps`` of ``cohort``, and the seconds it took."""
-    return {"cpu_seconds": bench.model(name)["cpu_seconds"], **_row(bench.keeper, cohort, name, maps)}
-
-
-def _row(keeper: Keeper, cohort: Cohort, name: str, maps: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the figures of ``name`` and its leads over the other ``maps``."""
     settings = {"cohort": str(cohort.path), "maps": {other: str(folder) for other, folder in maps.items()}}
 
     def measure() -> dict[str, Any]:
@@ -260,7 +255,8 @@ def _row(keeper: Keeper, cohort: Cohort, name: str, maps: Mapping[str, Path]) ->
         about = {"normal": first.normal, "abnormal": first.abnormal, "patients": first.patients}
         return {"about": about, "groups": _groups(found), "leads": leads}
 
-    return keeper.kept("figures", name, settings, measure)
+    kept = bench.keeper.kept("figures", name, settings, measure)
+    return {"cpu_seconds": bench.model(name)["cpu_seconds"], **kept}
 
 
 def fresh(bench: Bench, names: Sequence[str], study: Cohort) -> dict[str, Any]:

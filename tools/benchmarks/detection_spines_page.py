@@ -60,8 +60,8 @@ def _looks(dates: Sequence[str]) -> list[str]:
     """Say how often models were run over a hold-out, by its record."""
     if not dates:
         return []
-    told = f"By its record models were run over this hold-out {len(dates)} times from {min(dates)} to {max(dates)}:"
-    return [f"{told} those of this table, and the default as it was before. Nothing was chosen by it.", ""]
+    told = f"By its record models were run over this hold-out {len(dates)} times, from {min(dates)} to {max(dates)}"
+    return [f"{told}; MONAI's leave no line there.", ""]
 
 
 def _part(found: Mapping[str, Any], aimed: bool) -> list[str]:

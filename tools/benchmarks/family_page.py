@@ -7,7 +7,7 @@ from typing import Any
 
 from fracture_vae.files import read_json, write_text
 from tools.benchmarks.family_papers import PAPERS
-from tools.benchmarks.pages import line
+from tools.benchmarks.pages import table
 from tools.benchmarks.performance_tables import placed
 
 PAGE = "vae_family.md"
@@ -22,44 +22,44 @@ _FIGURES = {"recon": 1, "kl": 2, "elbo": 1, "nll": 1, "active_units": 1}
 def variants(result: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of variants."""
     head = ["variant", "reconstruction", "KL", "ELBO", "NLL at most", "active units", "squared error", "s an epoch"]
-    lines = [line(head), line(["---"] * len(head))]
+    body = []
     for (bundle, variant), rows in sorted(_grouped(result["rows"], "bundle", "variant").items(), key=_by_name):
         named = f"`{bundle}`" if variant is None else f"`{bundle}` `{variant}`"
         shown = [_spread(rows, key, digits) for key, digits in _FIGURES.items()]
-        lines.append(line([named, *shown, _spread(rows, "squared_error", 4), _spread(rows, "seconds_an_epoch", 1)]))
-    return [*lines, "", _budget(result)]
+        body.append([named, *shown, _spread(rows, "squared_error", 4), _spread(rows, "seconds_an_epoch", 1)])
+    return [*table(head, body), "", _budget(result)]
 
 
 def papers(result: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of the papers' networks, each paper's figure beside ours."""
     head = ["model", "NLL at most", "the paper's", "pythae's", "ELBO", "KL", "active units", "distance of samples"]
-    lines = [line([*head, "s an epoch"]), line(["---"] * (len(head) + 1))]
+    body = []
     for (model,), rows in _grouped(result["rows"], "model").items():
         paper = PAPERS[model]
         theirs = f"{paper.nll} ({paper.source})" if paper.nll is not None else ""
         shown = [_spread(rows, key, digits) for key, digits in {"elbo": 1, "kl": 1, "active_units": 1}.items()]
         cells = [model, _spread(rows, "nll", 2), theirs, paper.reproduced, *shown, _spread(rows, "sample_distance", 1)]
-        lines.append(line([*cells, _spread(rows, "seconds_an_epoch", 1)]))
+        body.append([*cells, _spread(rows, "seconds_an_epoch", 1)])
     first = result["rows"][0]
     net = (
         f" Distance of samples: the classifier knows {100 * first['feature_accuracy']:.1f} % of the test digits; "
         f"training images come to {first['sample_distance_floor']:.2f}."
     )
-    return [*lines, "", _budget(result) + net]
+    return [*table([*head, "s an epoch"], body), "", _budget(result) + net]
 
 
 def detection(result: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of one-class detection: a column a digit, and the mean over the digits."""
     digits = sorted({row["normal"] for row in result["rows"]})
     head = ["model", "score", "mean of the digits", *map(str, digits)]
-    lines = [line(head), line(["---"] * len(head))]
+    body = []
     for (bundle, variant), rows in _grouped(result["rows"], "bundle", "variant").items():
         for score in SCORES:
             key = f"auroc_{score}"
             by_seed = [{"mean": mean(row[key] for row in own)} for own in _grouped(rows, "seed").values()]
             each = [f"{mean(row[key] for row in own):.2f}" for own in _grouped(rows, "normal").values()]
-            lines.append(line([f"`{bundle}` `{variant or '-'}`", score, _spread(by_seed, "mean", 3), *each]))
-    return [*lines, "", _budget(result)]
+            body.append([f"`{bundle}` `{variant or '-'}`", score, _spread(by_seed, "mean", 3), *each])
+    return [*table(head, body), "", _budget(result)]
 
 
 TABLES = {"family_variants": variants, "family_papers": papers, "family_detection": detection}
@@ -72,10 +72,10 @@ def write_page(docs: Path) -> None:
         InputError: when the page lacks a table's place.
     """
     text = (docs / PAGE).read_text(encoding="utf-8")
-    for name, table in TABLES.items():
+    for name, made in TABLES.items():
         file = docs / f"results_{name}.json"
         if file.is_file():
-            text = placed(text, name, table(read_json(file)))
+            text = placed(text, name, made(read_json(file)))
     write_text(docs / PAGE, text)
 
 

@@ -4,14 +4,9 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 
 
-def line(cells: Sequence[str]) -> str:
-    """Return one line of a table."""
-    return f"| {' | '.join(cells)} |"
-
-
 def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table."""
-    return [line(cells) for cells in (head, ["---"] * len(head), *body)]
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body)]
 
 
 def interval(values: Sequence[float], sign: str = "", digits: int = 3) -> str:
