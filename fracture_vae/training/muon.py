@@ -15,32 +15,36 @@ _BETAS = (0.9, 0.999)
 _EPSILON = 1e-8
 
 
-def orthogonalized(matrix: Tensor) -> Tensor:
-    """Return the matrix with its singular vectors kept and its singular values brought near 1, to 0.68 … 1.14.
+def orthogonalized(matrices: Tensor, size: float = 1.0) -> Tensor:
+    """Return matrices with their singular vectors kept and their singular values brought near ``size``.
 
-    The same polynomials as K. Jordan's, applied to the Gram matrix of the shorter side rather than to the whole matrix:
-    that is multiplied twice in all instead of ten times. Singular values below a thousandth of the Frobenius norm
-    stay below.
+    They become 0.68 to 1.14 times it. The same polynomials as K. Jordan's, applied to the Gram matrix of the shorter
+    side rather than to the whole matrix: that is multiplied twice in all instead of ten times. Singular values below
+    a thousandth of the Frobenius norm stay below.
 
     Args:
-        matrix: (M, N), float32. One of zeros gives zeros.
+        matrices: (K, M, N), float32. One of zeros gives zeros.
+        size: of the singular values.
     """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonalized(matrix.T).T
-    scaled = matrix / matrix.norm().clamp(min=1e-12)
-    gram = scaled @ scaled.T
+    if matrices.shape[1] > matrices.shape[2]:
+        return orthogonalized(matrices.mT, size).mT
+    gram = matrices @ matrices.mT
+    squared_norm = gram.diagonal(dim1=1, dim2=2).sum(-1).clamp(min=1e-24)[:, None, None]
+    gram = gram / squared_norm
     whole = factor = _factor(gram)
     for _ in range(_ROUNDS - 1):
         gram = factor @ gram @ factor
         factor = _factor(gram)
         whole = factor @ whole
-    return whole @ scaled
+    return (whole * (size * squared_norm.rsqrt())) @ matrices
 
 
 def _factor(gram: Tensor) -> Tensor:
-    """Return what a round multiplies the matrix of this Gram matrix by."""
+    """Return what a round multiplies the matrices of these Gram matrices by."""
     a, b, c = _COEFFICIENTS
-    return torch.addmm(b * gram, gram, gram, alpha=c).add_(torch.eye(len(gram), device=gram.device), alpha=a)
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=1, dim2=2).add_(a)
+    return factor
 
 
 class Muon(Optimizer):
@@ -81,29 +85,53 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                update = _orthogonal if weight.ndim > 1 else _adaptive
-                weight.add_(update(weight.grad, self.state[weight]), alpha=-group["lr"])
+            moved = [weight for weight in group["params"] if weight.grad is not None]
+            if not moved:
+                continue
+            torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+            for weights, updates in (
+                ([weight for weight in moved if weight.ndim > 1], _orthogonal),
+                ([weight for weight in moved if weight.ndim <= 1], _adaptive),
+            ):
+                if weights:
+                    states = [self.state[weight] for weight in weights]
+                    directions = updates([weight.grad for weight in weights], states)
+                    torch._foreach_add_(weights, directions, alpha=-group["lr"])
         return loss
 
 
-def _orthogonal(gradient: Tensor, state: dict[str, Any]) -> Tensor:
-    if not state:
-        state["momentum"] = torch.zeros_like(gradient)
-    momentum: Tensor = state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
-    matrix = gradient.lerp(momentum, _MOMENTUM).flatten(1)
-    size = 0.2 * max(matrix.shape) ** 0.5
-    return size * orthogonalized(matrix).view(gradient.shape)
+def _orthogonal(gradients: list[Tensor], states: list[dict[str, Any]]) -> list[Tensor]:
+    """Return the directions of matrices and kernels; those of one shape are multiplied together."""
+    for gradient, state in zip(gradients, states, strict=True):
+        if not state:
+            state["momentum"] = torch.zeros_like(gradient)
+    momenta = [state["momentum"] for state in states]
+    torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+    ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)
+    places: dict[torch.Size, list[int]] = {}
+    for place, gradient in enumerate(gradients):
+        places.setdefault(gradient.shape, []).append(place)
+    directions = list(ahead)
+    for shape, alike in places.items():
+        matrices = torch.stack([ahead[place] for place in alike]).flatten(2)
+        moves = orthogonalized(matrices, 0.2 * max(matrices.shape[1:]) ** 0.5)
+        for place, move in zip(alike, moves, strict=True):
+            directions[place] = move.view(shape)
+    return directions
 
 
-def _adaptive(gradient: Tensor, state: dict[str, Any]) -> Tensor:
-    if not state:
-        state.update(step=0, first=torch.zeros_like(gradient), second=torch.zeros_like(gradient))
-    state["step"] += 1
-    first: Tensor = state["first"].lerp_(gradient, 1 - _BETAS[0])
-    second: Tensor = state["second"].lerp_(gradient.square(), 1 - _BETAS[1])
-    unbiased = [moment / (1 - beta ** state["step"]) for moment, beta in zip((first, second), _BETAS, strict=True)]
-    return unbiased[0] / (unbiased[1].sqrt() + _EPSILON)
+def _adaptive(gradients: list[Tensor], states: list[dict[str, Any]]) -> list[Tensor]:
+    """Return the directions of everything else, which are Adam's."""
+    for gradient, state in zip(gradients, states, strict=True):
+        if not state:
+            state.update(step=0, first=torch.zeros_like(gradient), second=torch.zeros_like(gradient))
+        state["step"] += 1
+    firsts, seconds = [state["first"] for state in states], [state["second"] for state in states]
+    torch._foreach_lerp_(firsts, gradients, 1 - _BETAS[0])
+    torch._foreach_lerp_(seconds, torch._foreach_mul(gradients, gradients), 1 - _BETAS[1])
+    scales = torch._foreach_div(seconds, [1 - _BETAS[1] ** state["step"] for state in states])
+    torch._foreach_sqrt_(scales)
+    torch._foreach_add_(scales, _EPSILON)
+    directions = torch._foreach_div(firsts, [1 - _BETAS[0] ** state["step"] for state in states])
+    torch._foreach_div_(directions, scales)
+    return list(directions)

@@ -25,20 +25,20 @@ def quintic(matrix: Tensor) -> Tensor:
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(0, 2**31), st.sampled_from([1e-6, 1.0, 1e6]))
 def test_orthogonalized_is_the_iteration_by_the_gram_matrix(rows: int, columns: int, seed: int, by: float) -> None:
     matrix = by * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-    torch.testing.assert_close(orthogonalized(matrix), quintic(matrix), atol=2e-3, rtol=0)
+    torch.testing.assert_close(orthogonalized(matrix[None])[0], quintic(matrix), atol=2e-3, rtol=0)
 
 
 def test_singular_vectors_stay_and_values_come_near_one() -> None:
     torch.manual_seed(0)
     left, right = (torch.linalg.qr(torch.randn(size, 16))[0] for size in (16, 100))
-    found = left.T @ orthogonalized(left * torch.linspace(0.1, 1, 16) @ right.T) @ right
+    found = left.T @ orthogonalized((left * torch.linspace(0.1, 1, 16) @ right.T)[None])[0] @ right
     assert found.diagonal().min() > 0.68
     assert found.diagonal().max() < 1.14
     torch.testing.assert_close(found, found.diagonal().diag(), atol=1e-4, rtol=0)
 
 
 def test_no_gradient_gives_no_move() -> None:
-    assert torch.equal(orthogonalized(torch.zeros(3, 5)), torch.zeros(3, 5))
+    assert torch.equal(orthogonalized(torch.zeros(2, 3, 5)), torch.zeros(2, 3, 5))
 
 
 def moved(make: Callable[[Tensor], torch.optim.Optimizer], start: Tensor, gradients: Tensor) -> Tensor:
@@ -106,3 +106,19 @@ def test_a_weight_without_a_gradient_stays() -> None:
     weight = torch.nn.Parameter(torch.ones(2, 2))
     build_optimizer("Muon", [weight], 1e-2, 0.5).step()
     assert torch.equal(weight.detach(), torch.ones(2, 2))
+
+
+def test_weights_move_together_as_each_moves_alone() -> None:
+    torch.manual_seed(0)
+    shapes = [(8, 3, 2, 2, 2), (8, 3, 2, 2, 2), (40, 2, 3), (5,), (7,), (8, 3, 2, 2, 2)]
+    weights = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    starts = [weight.detach().clone() for weight in weights]
+    gradients = [10.0**place * torch.randn(3, *shape) for place, shape in enumerate(shapes)]
+    together = Muon(weights, 1e-2, 0.1)
+    for step in range(3):
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient[step].clone()
+        together.step()
+    for weight, start, gradient in zip(weights, starts, gradients, strict=True):
+        alone = moved(lambda one: Muon([one], 1e-2, 0.1), start, gradient)
+        torch.testing.assert_close(weight.detach() - start, alone, atol=1e-5, rtol=1e-3)
