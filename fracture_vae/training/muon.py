@@ -86,17 +86,12 @@ class Muon(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             moved = [weight for weight in group["params"] if weight.grad is not None]
-            if not moved:
-                continue
-            torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
-            for weights, updates in (
-                ([weight for weight in moved if weight.ndim > 1], _orthogonal),
-                ([weight for weight in moved if weight.ndim <= 1], _adaptive),
-            ):
+            kernels, others = [w for w in moved if w.ndim > 1], [w for w in moved if w.ndim <= 1]
+            for weights, directions in ((kernels, _orthogonal), (others, _adaptive)):
                 if weights:
-                    states = [self.state[weight] for weight in weights]
-                    directions = updates([weight.grad for weight in weights], states)
-                    torch._foreach_add_(weights, directions, alpha=-group["lr"])
+                    found = directions([weight.grad for weight in weights], [self.state[weight] for weight in weights])
+                    torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                    torch._foreach_add_(weights, found, alpha=-group["lr"])
         return loss
 
 
@@ -107,13 +102,12 @@ def _orthogonal(gradients: list[Tensor], states: list[dict[str, Any]]) -> list[T
             state["momentum"] = torch.zeros_like(gradient)
     momenta = [state["momentum"] for state in states]
     torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
-    ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)
+    directions = list(torch._foreach_lerp(gradients, momenta, _MOMENTUM))
     places: dict[torch.Size, list[int]] = {}
     for place, gradient in enumerate(gradients):
         places.setdefault(gradient.shape, []).append(place)
-    directions = list(ahead)
     for shape, alike in places.items():
-        matrices = torch.stack([ahead[place] for place in alike]).flatten(2)
+        matrices = torch.stack([directions[place] for place in alike]).flatten(2)
         moves = orthogonalized(matrices, 0.2 * max(matrices.shape[1:]) ** 0.5)
         for place, move in zip(alike, moves, strict=True):
             directions[place] = move.view(shape)
