@@ -1,6 +1,7 @@
 """An optimizer for large batches: it makes more of a step than Adam does, so that fewer steps learn as much."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, overload
 
 import torch
@@ -10,7 +11,6 @@ from torch.optim import Optimizer
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of K. Jordan's quintic Newton-Schulz iteration: steepest at 0, so that five rounds are enough."""
 _ROUNDS = 5
-_MOMENTUM = 0.95
 _BETAS = (0.9, 0.999)
 _EPSILON = 1e-8
 
@@ -61,15 +61,20 @@ class Muon(Optimizer):
         parameters: to be trained, float32.
         lr: learning rate; a few times that of Adam.
         weight_decay: share of a weight that it loses in a step, times the learning rate.
+        momentum: share of a kernel's mean gradient that a step keeps; the longer a step, the less.
 
     Raises:
-        ValueError: for a rate or a decay below 0.
+        ValueError: for a rate or a decay below 0, or a momentum outside [0, 1).
     """
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0, momentum: float = 0.95
+    ) -> None:
         if lr < 0 or weight_decay < 0:
             raise ValueError(f"Invalid learning rate {lr} or weight_decay {weight_decay}")
-        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
+        if not 0 <= momentum < 1:
+            raise ValueError(f"Invalid momentum {momentum}")
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -87,7 +92,8 @@ class Muon(Optimizer):
         for group in self.param_groups:
             moved = [weight for weight in group["params"] if weight.grad is not None]
             kernels, others = [w for w in moved if w.ndim > 1], [w for w in moved if w.ndim <= 1]
-            for weights, directions in ((kernels, _orthogonal), (others, _adaptive)):
+            orthogonal = partial(_orthogonal, momentum=group["momentum"])
+            for weights, directions in ((kernels, orthogonal), (others, _adaptive)):
                 if weights:
                     found = directions([weight.grad for weight in weights], [self.state[weight] for weight in weights])
                     torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
@@ -95,14 +101,14 @@ class Muon(Optimizer):
         return loss
 
 
-def _orthogonal(gradients: list[Tensor], states: list[dict[str, Any]]) -> list[Tensor]:
+def _orthogonal(gradients: list[Tensor], states: list[dict[str, Any]], momentum: float) -> list[Tensor]:
     """Return the directions of matrices and kernels; those of one shape are multiplied together."""
     for gradient, state in zip(gradients, states, strict=True):
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
     momenta = [state["momentum"] for state in states]
-    torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
-    directions = list(torch._foreach_lerp(gradients, momenta, _MOMENTUM))
+    torch._foreach_lerp_(momenta, gradients, 1 - momentum)
+    directions = list(torch._foreach_lerp(gradients, momenta, momentum))
     places: dict[torch.Size, list[int]] = {}
     for place, gradient in enumerate(gradients):
         places.setdefault(gradient.shape, []).append(place)

@@ -34,8 +34,17 @@ PLACES = ("bundle_root", "project_dir", "group", "run_name", "run_dir", "resume"
 """Settings that say where things are and do not shape a model; ``config_sha256`` leaves them out."""
 
 
-def build_optimizer(name: str, parameters: Iterable[Tensor], learning_rate: float, weight_decay: float) -> Optimizer:
+def build_optimizer(
+    name: str,
+    parameters: Iterable[Tensor],
+    learning_rate: float,
+    weight_decay: float,
+    options: Mapping[str, Any] | None = None,
+) -> Optimizer:
     """Return the ``torch.optim`` optimizer called ``name``; Muon is this package's, which takes kernels too.
+
+    Args:
+        options: further arguments of the optimizer, such as ``{"momentum": 0.9}``; what is not named is its default.
 
     Raises:
         InputError: when torch has none of that name, or it does not take these values.
@@ -47,11 +56,11 @@ def build_optimizer(name: str, parameters: Iterable[Tensor], learning_rate: floa
     kind: Any = known[name]
     try:
         fused = {"fused": True} if "fused" in signature(kind).parameters else {}  # one pass over the weights, not ten
-        made: Optimizer = kind(parameters, lr=learning_rate, weight_decay=weight_decay, **fused)
+        made: Optimizer = kind(parameters, lr=learning_rate, weight_decay=weight_decay, **fused, **(options or {}))
     except (TypeError, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"optimizer '{name}' with learning_rate {learning_rate} and weight_decay {weight_decay}: "
-            f"{error}; choose Adam or AdamW and positive rates"
+            f"optimizer '{name}' with learning_rate {learning_rate}, weight_decay {weight_decay} and optimizer_options "
+            f"{dict(options or {})}: {error}; choose an optimizer that takes them, or other values"
         ) from error
     return made
 

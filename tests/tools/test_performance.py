@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fracture_vae.errors import InputError
 from fracture_vae.networks import VQVAE, VQVAEConfig, build_quantizer
-from tools.benchmarks.batch_size import larger_rates, parsed
+from tools.benchmarks.batch_size import parsed
 from tools.benchmarks.family_speed import epochs_until
 from tools.benchmarks.neighbour import Neighbour
 from tools.benchmarks.performance_tables import batch_size, filled
@@ -135,31 +135,26 @@ def test_tables_are_written_between_their_marks_and_nowhere_else() -> None:
         filled("nothing here", {"startup": {"times": {}}})
 
 
-def test_a_batch_four_times_as_large_learns_at_four_times_the_rate() -> None:
-    small, large = larger_rates(4), larger_rates(16)
-    assert (small["learning_rate"], large["learning_rate"]) == (1e-2, 4e-2)
-    assert large["final_learning_rate"] == 4 * small["final_learning_rate"]
-    assert larger_rates(2) == small, "no less for a smaller one"
-
-
 def test_a_run_is_a_batch_size_a_learning_rate_and_an_optimizer() -> None:
-    assert parsed("16:4e-3") == (16, 0.004, "Adam")
-    assert parsed("16:1e-2:Muon") == (16, 0.01, "Muon")
-    for wrong in ("16", "16:", "0:1e-3", "x:1", "4:-1"):
-        with pytest.raises(click.BadParameter, match="write them as 16:4e-3"):
+    assert parsed("16:4e-3") == (16, 0.004, "Adam", ())
+    assert parsed("16:1e-2:Muon") == (16, 0.01, "Muon", ())
+    assert parsed("16") == (16, 0.04, "Muon", ("large_batch.json",))
+    for wrong in ("", "16:", "0:1e-3", "x:1", "4:-1", "-4"):
+        with pytest.raises(click.BadParameter, match="write a batch size, 16, or with a rate, 16:4e-3"):
             parsed(wrong)
 
 
 def test_losses_are_listed_by_batch_optimizer_and_rate() -> None:
     rows = [
         {
-            "batch_size": size, "learning_rate": 1e-3, "optimizer": "Adam", "epochs": 2, "loss": loss,
-            "cpu": f"one with {size}",
+            "batch_size": size, "learning_rate": 1e-3, "optimizer": "Adam", "overlays": overlays, "epochs": 2,
+            "loss": loss, "cpu": f"one with {size}",
         }
-        for size, loss in [(16, 0.2), (4, 0.1), (4, 0.3)]
+        for size, overlays, loss in [(16, [], 0.2), (4, [], 0.1), (4, [], 0.3), (16, ["large_batch.json"], 0.4)]
     ]  # fmt: skip
     assert batch_size({"data": "study", "rows": rows})[1:] == [
         ("machines", "one with 16 and one with 4"),
         ("validation loss, batch of 4, Adam at 0.001, 2 epochs", "0.2000 (0.1000, 0.3000)"),
         ("validation loss, batch of 16, Adam at 0.001, 2 epochs", "0.2000 (one seed)"),
+        ("validation loss, batch of 16, Adam at 0.001, `large_batch.json`, 2 epochs", "0.4000 (one seed)"),
     ]

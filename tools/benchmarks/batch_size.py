@@ -1,9 +1,10 @@
 """Does a larger batch learn what a small one does in as many epochs, and at which learning rate?
 
-    python -m tools.benchmarks.batch_size study/cohort.csv 4:1e-3 16:3e-2:Muon --out docs/results_batch_size.json
+    python -m tools.benchmarks.batch_size study/cohort.csv 4:1e-3 16:3e-2:Muon 16 --out docs/results_batch_size.json
 
-Each RUN is a batch size, a learning rate and an optimizer, which is Adam where none is said: the bundle's variant
-*reconstruction* trains with them from the same seeds, all else as in its config but for the smaller network of
+Each RUN is a batch size, a learning rate and an optimizer, which is Adam where none is said; or a batch size alone,
+which then trains by the bundle's `large_batch.json`. The bundle's variant *reconstruction* trains with them from the
+same seeds, the rate on its cosine to a hundredth of itself, all else as in its config but for the smaller network of
 `tools.benchmarks.precision`. A loss is the mean of the last validations. Runs are added to those that the file holds
 already.
 """
@@ -20,25 +21,17 @@ import torch
 from fracture_vae.files import read_json, write_text
 from fracture_vae.training import best_device
 from tools.benchmarks.precision import NETWORK, validation_loss
-from tools.benchmarks.study import Bundle, shipped
+from tools.benchmarks.study import LARGE_BATCH, Bundle, shipped
 from tools.benchmarks.timing import machine
-
-SMALL_BATCH = 4
-"""The bundle's own."""
-
-
-def larger_rates(batch_size: int) -> dict[str, float]:
-    """Return the variant's learning rates for a batch: as they are up to its own, times what it is larger by beyond."""
-    larger = max(batch_size / SMALL_BATCH, 1)
-    return {name: rate * larger for name, rate in shipped("learning_rate", "final_learning_rate").items()}
 
 
 class Run(NamedTuple):
-    """What a RUN says, by the names of the config's settings."""
+    """What a RUN says, by the names of the config's settings, and the overlays that it trains by."""
 
     batch_size: int
     learning_rate: float
-    optimizer: str = "Adam"
+    optimizer: str
+    overlays: tuple[str, ...] = ()
 
 
 def parsed(text: str) -> Run:
@@ -46,11 +39,15 @@ def parsed(text: str) -> Run:
     size, _, rest = text.partition(":")
     rate, _, optimizer = rest.partition(":")
     try:
-        run = Run(int(size), float(rate), optimizer or "Adam")
+        if text == size:
+            by = shipped("learning_rate", "optimizer", overlays=(LARGE_BATCH,), batch_size=int(size))
+            run = Run(int(size), **by, overlays=(LARGE_BATCH,))
+        else:
+            run = Run(int(size), float(rate), optimizer or "Adam")
     except ValueError:
-        run = Run(0, 0.0)
+        run = Run(0, 0.0, "")
     if min(run.batch_size, run.learning_rate) <= 0:
-        raise click.BadParameter(f"'{text}' is no batch size and learning rate; write them as 16:4e-3 or 16:1e-2:Muon")
+        raise click.BadParameter(f"'{text}' is no RUN; write a batch size, 16, or with a rate, 16:4e-3 or 16:1e-2:Muon")
     return run
 
 
@@ -69,16 +66,17 @@ def main(
     result |= {"torch": torch.__version__, "data": cohort.parent.name, "fold": fold}
     for seed in range(seeds):
         for run in map(parsed, runs):
-            own: Mapping[str, Any] = {**run._asdict(), "epochs": epochs, "seed": seed}
+            settings = {key: value for key, value in run._asdict().items() if key != "overlays"}
+            own: Mapping[str, Any] = {**settings, "overlays": list(run.overlays), "epochs": epochs, "seed": seed}
             if any(own.items() <= row.items() for row in result["rows"]):
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 bundle = Bundle(
-                    cohort, Path(folder), seed=seed, max_epochs=epochs, fold=fold, device=device, compile=False,
-                    **run._asdict(), final_learning_rate=run.learning_rate / 100, **NETWORK,
+                    cohort, Path(folder), run.overlays, seed=seed, max_epochs=epochs, fold=fold, device=device,
+                    compile=False, **settings, final_learning_rate=run.learning_rate / 100, **NETWORK,
                 )  # fmt: skip
                 loss = validation_loss(bundle.train())
-            click.echo(f"batch {run.batch_size}, {run.optimizer} at {run.learning_rate:g}, seed {seed}: {loss:.6f}")
+            click.echo(f"{' '.join(map(str, (*settings.values(), *run.overlays)))}, seed {seed}: {loss:.6f}")
             result["rows"].append({**own, "loss": round(loss, 6), "cpu": machine()["cpu"]})
             if out is not None:
                 write_text(out, json.dumps(result, indent=2) + "\n")

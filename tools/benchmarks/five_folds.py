@@ -6,8 +6,8 @@
 
 One process trains the folds one after the other by the bundle's variant *reconstruction*: volumes are read, the step
 is compiled, every epoch validates, logs, draws and saves. ``--all-normal`` trains on broken vertebrae and the hold-out
-too: the arithmetic of a study that size, not a model to use. A batch above the bundle's own has its learning rate times
-what it is larger by. A fold's loss is the mean of its last validations.
+too: the arithmetic of a study that size, not a model to use. A batch above the bundle's own trains by
+its `large_batch.json`. A fold's loss is the mean of its last validations.
 """
 
 import csv
@@ -24,9 +24,8 @@ from ignite.engine import Engine, Events
 
 from fracture_vae.files import write_csv, write_text
 from fracture_vae.training import best_device
-from tools.benchmarks.batch_size import SMALL_BATCH, larger_rates
 from tools.benchmarks.precision import validation_loss
-from tools.benchmarks.study import Bundle
+from tools.benchmarks.study import LARGE_BATCH, Bundle, shipped
 from tools.benchmarks.timing import machine
 from tools.benchmarks.training import EPOCHS, FOLDS
 
@@ -65,12 +64,14 @@ def every_volume_normal(cohort: Path, copy: Path) -> Path:
     return copy
 
 
-def train_fold(cohort: Path, project: Path, fold: int, epochs: int, settings: dict[str, Any]) -> dict[str, Any]:
+def train_fold(
+    cohort: Path, project: Path, fold: int, epochs: int, overlays: tuple[str, ...], settings: dict[str, Any]
+) -> dict[str, Any]:
     """Train one fold and return its figures."""
     began = time.perf_counter()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    bundle = Bundle(cohort, project, fold=fold, max_epochs=epochs, **settings)
+    bundle = Bundle(cohort, project, overlays, fold=fold, max_epochs=epochs, **settings)
     clock = Epochs([], [])
     clock.attach(bundle["train#trainer"])
     run = bundle.train()
@@ -102,25 +103,31 @@ def train_fold(cohort: Path, project: Path, fold: int, epochs: int, settings: di
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file that gets the figures, after each fold.")
 @click.option("--folds", default=FOLDS, show_default=True, help="Train the first so many.")
 @click.option("--epochs", type=click.IntRange(3), default=EPOCHS, show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=1), default=SMALL_BATCH, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=None, help="The bundle's own by default.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--all-normal", is_flag=True, help="Train on every volume of the study.")
 @click.option("--device", default=str(best_device()), show_default=True)
 def main(
-    cohort: Path, out: Path | None, folds: int, epochs: int, batch_size: int, seed: int, all_normal: bool, device: str
+    cohort: Path,
+    out: Path | None,
+    folds: int,
+    epochs: int,
+    batch_size: int | None,
+    seed: int,
+    all_normal: bool,
+    device: str,
 ) -> None:
-    settings = {
-        "batch_size": batch_size,
-        **larger_rates(batch_size),
-        "seed": seed,
-        "device": device,
-    }
-    result: dict[str, Any] = {"machine": machine(), "torch": torch.__version__, **settings, "folds": []}
+    own = shipped("batch_size")["batch_size"]
+    overlays = (LARGE_BATCH,) if batch_size is not None and batch_size > own else ()
+    settings = {"batch_size": batch_size or own, "seed": seed, "device": device}
+    learns = shipped("learning_rate", "final_learning_rate", overlays=overlays, batch_size=settings["batch_size"])
+    about = {"machine": machine(), "torch": torch.__version__, **settings, **learns, "overlays": list(overlays)}
+    result: dict[str, Any] = {**about, "folds": []}
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         table = every_volume_normal(cohort, Path(name) / "cohort.csv") if all_normal else cohort
         for fold in range(1, folds + 1):
-            result["folds"].append(train_fold(table, Path(name) / "runs", fold, epochs, settings))
+            result["folds"].append(train_fold(table, Path(name) / "runs", fold, epochs, overlays, settings))
             result["seconds"] = round(time.perf_counter() - began, 1)
             click.echo(json.dumps(result["folds"][-1]))
             if out is not None:

@@ -88,14 +88,18 @@ def precision(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def batch_size(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Rows of batch_size.py."""
-    found: dict[tuple[int, str, float, int], list[float]] = {}
+    found: dict[tuple[int, str, float, bool, int], list[float]] = {}
     for row in result["rows"]:
-        key = row["batch_size"], row["optimizer"], row["learning_rate"], row["epochs"]
+        key = row["batch_size"], row["optimizer"], row["learning_rate"], bool(row["overlays"]), row["epochs"]
         found.setdefault(key, []).append(row["loss"])
     machines = " and ".join(dict.fromkeys(row["cpu"] for row in result["rows"]))
     return [("data", result["data"]), ("machines", machines)] + [
-        (f"validation loss, batch of {size}, {optimizer} at {rate:g}, {epochs} epochs", _spread(losses))
-        for (size, optimizer, rate, epochs), losses in sorted(found.items())
+        (
+            f"validation loss, batch of {size}, {optimizer} at {rate:g}{', `large_batch.json`' * scaled}, "
+            f"{epochs} epochs",
+            _spread(losses),
+        )
+        for (size, optimizer, rate, scaled, epochs), losses in sorted(found.items())
     ]
 
 

@@ -14,6 +14,7 @@ from fracture_vae.bundle import load
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "vq3d" / "configs"
 RECONSTRUCTION = "variants/reconstruction.json"
+LARGE_BATCH = "large_batch.json"
 COLUMNS = ("case_id", "patient_id", "level", "label", "fold", "image")
 
 
@@ -42,9 +43,11 @@ def write_study(folder: Path, training: int, validation: int, size: int) -> Path
     return folder / "cohort.csv"
 
 
-def shipped(*names: str) -> dict[str, Any]:
-    """Return the settings ``names`` of the variant *reconstruction* as they ship."""
-    parser = ConfigParser(load([CONFIGS / "train.json", CONFIGS / RECONSTRUCTION]))
+def shipped(*names: str, overlays: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
+    """Return the settings ``names`` of the variant *reconstruction* as they ship, or with overlays and overrides."""
+    parser = ConfigParser(load([CONFIGS / name for name in ("train.json", RECONSTRUCTION, *overlays)]))
+    for name, value in settings.items():
+        parser.set(value, name)
     return {name: parser.get_parsed_content(name) for name in names}
 
 
