@@ -137,6 +137,20 @@ def test_settings_that_are_given_stand_over_those_that_suit(vq3d: Path, tiny_coh
     assert (read["patience"], read["augmentation"]["translate_fraction"]) == (20, 0.05)
 
 
+def test_a_large_batch_learns_as_far_a_volume_and_forgets_as_much(vq3d: Path, tiny_cohort: Path) -> None:
+    def settings(batch: int, *overlays: str) -> dict[str, Any]:
+        files = [vq3d / "configs" / name for name in ("train.json", "variants/reconstruction.json", *overlays)]
+        return settled(files, {"cohort": str(tiny_cohort), "batch_size": batch})["settings"]
+
+    own, same, large = settings(4), settings(4, "large_batch.json"), settings(12, "large_batch.json")
+    assert own == {**same, "optimizer_options": {}}
+    assert same["optimizer_options"] == {"momentum": 0.95}, "Muon's own"
+    for name in ("learning_rate", "final_learning_rate"):
+        assert large[name] == pytest.approx(3 * same[name])
+    assert large["optimizer_options"]["momentum"] == pytest.approx(0.95**3)
+    assert large["quantizer_options"]["decay"] == pytest.approx(0.99**3)
+
+
 def test_nothing_in_the_configs_is_a_lambda(vq3d: Path) -> None:
     for path in (vq3d / "configs").glob("*.json"):
         assert "lambda" not in path.read_text(encoding="utf-8"), path

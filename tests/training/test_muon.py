@@ -51,12 +51,15 @@ def moved(make: Callable[[Tensor], torch.optim.Optimizer], start: Tensor, gradie
     return weight.detach() - start
 
 
-def test_a_matrix_moves_as_pytorch_s_own_moves_it_but_for_its_bfloat16() -> None:
+@pytest.mark.parametrize("momentum", [0.95, 0.5, 0.0])
+def test_a_matrix_moves_as_pytorch_s_own_moves_it_but_for_its_bfloat16(momentum: float) -> None:
     torch.manual_seed(0)
     start, gradients = torch.randn(12, 40), torch.randn(4, 12, 40)
-    mine = moved(lambda weight: Muon([weight], 1e-2, 0.1), start, gradients)
+    mine = moved(lambda weight: Muon([weight], 1e-2, 0.1, momentum), start, gradients)
     theirs = moved(
-        lambda weight: torch.optim.Muon([weight], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        lambda weight: torch.optim.Muon(
+            [weight], lr=1e-2, weight_decay=0.1, momentum=momentum, adjust_lr_fn="match_rms_adamw"
+        ),
         start, gradients,
     )  # fmt: skip
     assert (mine - theirs).norm() < 0.03 * theirs.norm()
