@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fracture_vae.cohort.manifest import Case, Cohort, read_cohort, write_cohort
+from fracture_vae.evaluation.evaluate import Evaluation, evaluate
 from fracture_vae.files import write_csv
 from fracture_vae.maps.table import SCORE_COLUMNS
 
@@ -83,3 +84,24 @@ def row(case: Case, score: float) -> dict[str, object]:
 def made_cohort(made_study: Path) -> Cohort:
     """The study, read."""
     return read_cohort(made_study)
+
+
+@pytest.fixture(scope="session")
+def maps(made_maps: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Maps of the folds' cases, not of the hold-out's; not to be changed."""
+    return made_maps(tmp_path_factory.mktemp("maps") / "maps")
+
+
+@pytest.fixture(scope="session")
+def found(maps: Path, made_study: Path) -> Evaluation:
+    """What `maps` are worth."""
+    return evaluate(maps, made_study, resamples=200)
+
+
+@pytest.fixture(scope="session")
+def voxels(maps: Path, made_study: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and value of all voxels of `maps`."""
+    cases = [case for case in read_cohort(made_study).cases if case.fold != "test"]
+    values = [np.asarray(nib.load(maps / f"{case.case_id}_error.nii.gz").dataobj).ravel() for case in cases]
+    truths = [np.asarray(nib.load(case.mask).dataobj).ravel() if case.mask else np.zeros(12**3) for case in cases]
+    return np.concatenate(truths) > 0, np.concatenate(values)

@@ -15,28 +15,14 @@ from matplotlib.image import imread
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
 from fracture_vae.cohort.case import pseudonym
-from fracture_vae.cohort.looks import looks_path, read_looks
 from fracture_vae.cohort.manifest import Case, Cohort, read_cohort, write_cohort
 from fracture_vae.errors import InputError
 from fracture_vae.evaluation.evaluate import Evaluation
 from fracture_vae.evaluation.evaluate import evaluate as evaluate_with_intervals
 from fracture_vae.evaluation.picture import draw_curves
 from fracture_vae.evaluation.table import as_json, as_table
-from fracture_vae.files import write_csv
-from fracture_vae.maps.table import SCORE_COLUMNS
 
 evaluate = partial(evaluate_with_intervals, resamples=200)
-
-
-@pytest.fixture(scope="module")
-def maps(made_maps: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Maps of the folds' cases, not of the hold-out's."""
-    return made_maps(tmp_path_factory.mktemp("maps") / "maps")
-
-
-@pytest.fixture(scope="module")
-def found(maps: Path, made_study: Path) -> Evaluation:
-    return evaluate(maps, made_study)
 
 
 def cases_of(cohort: Cohort) -> list[Case]:
@@ -48,13 +34,6 @@ def scores_of(maps: Path) -> dict[str, float]:
         return {row["case_id"]: float(row["score"]) for row in csv.DictReader(file)}
 
 
-def pooled(maps: Path, cases: list[Case]) -> tuple[np.ndarray, np.ndarray]:
-    """All voxels of all cases: truth and score."""
-    values = [np.asarray(nib.load(maps / f"{case.case_id}_error.nii.gz").dataobj).ravel() for case in cases]
-    truths = [np.asarray(nib.load(case.mask).dataobj).ravel() if case.mask else np.zeros(12**3) for case in cases]
-    return np.concatenate(truths) > 0, np.concatenate(values)
-
-
 def test_case_figures_are_scikit_learn_s(found: Evaluation, maps: Path, made_cohort: Cohort) -> None:
     cases, scores = cases_of(made_cohort), scores_of(maps)
     labels, values = [case.label for case in cases], [scores[case.case_id] for case in cases]
@@ -64,8 +43,10 @@ def test_case_figures_are_scikit_learn_s(found: Evaluation, maps: Path, made_coh
     assert (everything.normal, everything.abnormal, everything.patients) == (14, 6, 10)
 
 
-def test_voxel_figures_are_scikit_learn_s_within_the_bins(found: Evaluation, maps: Path, made_cohort: Cohort) -> None:
-    truth, values = pooled(maps, cases_of(made_cohort))
+def test_voxel_figures_are_scikit_learn_s_within_the_bins(
+    found: Evaluation, voxels: tuple[np.ndarray, np.ndarray]
+) -> None:
+    truth, values = voxels
     exact = average_precision_score(truth, values)
     assert found.binning is not None
     low, high = found.binning.voxel_average_precision
@@ -182,112 +163,8 @@ def test_a_fold_alone_is_judged_by_its_other_patients(
     assert "normal cases of other patients, as the maps are of one fold" in as_table(found)
 
 
-def calibrated(
-    maps: Path, folder: Path, flag: Callable[[str], str] = lambda _: "0", threshold: float | None = 6.0
-) -> Path:
-    """The same maps as a calibrated model's: ten times the error map is its z, a constant less the score its score."""
-    shutil.copytree(maps, folder)
-    with (maps / "scores.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        name = row["case_id"]
-        error = nib.load(folder / f"{name}_error.nii.gz")
-        nib.save(nib.Nifti1Image(error.get_fdata(dtype=np.float32) * 10, error.affine), folder / f"{name}_z.nii.gz")
-        row |= {"score_z": f"{1 - float(row['score'])}", "flagged": flag(name)}
-        said = {"alpha": 0.1, "threshold": threshold, "healthy_patients": 8}
-        (folder / f"{name}.json").write_text(json.dumps({"calibration": said}), encoding="utf-8")
-    write_csv(folder / "scores.csv", SCORE_COLUMNS, rows)
-    return folder
-
-
-def test_what_a_calibration_said_is_measured(
-    maps: Path, made_study: Path, made_cohort: Cohort, found: Evaluation, tmp_path: Path
-) -> None:
-    called = {"p01_L1", "p01_L2", "p02_L1"}
-    folder = calibrated(maps, tmp_path / "f", lambda name: str(int(name in called)))
-    judged = evaluate(folder, made_study)
-    assert judged.kind == "z"
-    assert judged.overall["sensitivity@calibrated"].value == pytest.approx(2 / 6)
-    assert judged.overall["specificity@calibrated"].value == pytest.approx(13 / 14)
-    assert judged.overall["f1@calibrated"].value == pytest.approx(4 / 9)
-    assert judged.overall["auroc"].value == pytest.approx(1 - found.overall["auroc"].value), "the z scores, not others"
-    truth, values = pooled(maps, cases_of(made_cohort))
-    marked = values * np.float32(10) > 6
-    dice = 2 * (marked & truth).sum() / (marked.sum() + truth.sum())
-    assert judged.overall["dice@calibrated"].value == pytest.approx(dice)
-    assert not any("not calibrated" in note for note in judged.notes)
-    assert any("was set, not tested; the hold-out tests it" in note for note in judged.notes)
-    assert any("8 healthy patients: too few to call any case abnormal, which takes 9" in note for note in judged.notes)
-
-
-def test_a_threshold_that_nothing_exceeds_finds_nothing(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    found = evaluate(calibrated(maps, tmp_path / "f", threshold=None), made_study)
-    assert found.overall["dice@calibrated"] == (0, 0, 0)
-    assert found.overall["sensitivity@calibrated"] == (0, 0, 0)
-
-
-def test_without_sidecars_no_dice_is_told_at_the_calibrated_threshold(
-    maps: Path, made_study: Path, tmp_path: Path
-) -> None:
-    folder = calibrated(maps, tmp_path / "f")
-    (folder / "p00_L1.json").unlink()
-    found = evaluate(folder, made_study)
-    assert "dice@calibrated" not in found.overall
-    assert "not every sidecar tells the calibrated threshold: no Dice at it" in found.notes
-
-
-def test_maps_as_before_calibration_are_not_judged_by_it(
-    maps: Path, made_study: Path, found: Evaluation, tmp_path: Path
-) -> None:
-    before = evaluate(calibrated(maps, tmp_path / "f"), made_study, kind="error")
-    assert before.kind == "error"
-    assert before.groups == found.groups
-    assert any("calibration: nothing is said at the calibrated threshold" in note for note in before.notes)
-
-
-def test_a_flag_is_0_or_1(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="flagged of 'p00_L1' is 'maybe', not 0 or 1"):
-        evaluate(calibrated(maps, tmp_path / "g", lambda _: "maybe"), made_study)
-
-
-def test_z_maps_are_taken_where_all_cases_have_them(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    folder = calibrated(maps, tmp_path / "z")
-    (folder / "p00_L1_z.nii.gz").unlink()
-    found = evaluate(folder, made_study)
-    assert found.kind == "error"
-    assert any("as 1 case(s) have no z map, such as p00_L1: nothing is said" in note for note in found.notes)
-    with pytest.raises(InputError, match=r"p00_L1_z.nii.gz: no such map; run infer again, or evaluate another kind"):
-        evaluate(folder, made_study, kind="z")
-
-
-def test_a_case_that_was_not_judged_leaves_all_uncalibrated(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    folder = calibrated(maps, tmp_path / "f", lambda name: "" if name == "p00_L1" else "0")
-    found = evaluate(folder, made_study)
-    assert found.kind == "error"
-    assert any("19 of 20 cases were judged by a calibration: nothing is said" in note for note in found.notes)
-    with pytest.raises(InputError, match=r"scores.csv: not every case was judged by a calibration"):
-        evaluate(folder, made_study, kind="z")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("threshold", "high"), ("threshold", [6]), ("alpha", 0), ("alpha", None), ("alpha", "x"),
-        ("alpha", float("nan")), ("healthy_patients", "x"), ("healthy_patients", -3),
-    ],
-)  # fmt: skip
-def test_a_sidecar_whose_calibration_cannot_be_is_told(
-    maps: Path, made_study: Path, tmp_path: Path, name: str, value: object
-) -> None:
-    folder = calibrated(maps, tmp_path / "f")
-    said = {"alpha": 0.1, "threshold": 6.0, "healthy_patients": 8, name: value}
-    (folder / "p00_L1.json").write_text(json.dumps({"calibration": said}), encoding="utf-8")
-    with pytest.raises(InputError, match=rf"p00_L1.json: its calibration is damaged \({name} is .*; run infer again"):
-        evaluate(folder, made_study)
-
-
 def test_maps_that_say_nothing_score_as_such(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    folder = broken(maps, tmp_path / "level")
+    folder = shutil.copytree(maps, tmp_path / "level")
     for map_ in folder.glob("*_error.nii.gz"):
         nib.save(nib.Nifti1Image(np.ones((12, 12, 12), np.float32), nib.load(map_).affine), map_)
     found = evaluate(folder, made_study)
@@ -299,7 +176,7 @@ def test_maps_that_say_nothing_score_as_such(maps: Path, made_study: Path, tmp_p
 
 
 def test_cases_of_patients_a_model_was_trained_on_are_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    folder = broken(maps, tmp_path / "seen")
+    folder = shutil.copytree(maps, tmp_path / "seen")
     said = {"model": {"trained_on": [pseudonym("p00"), pseudonym("p01")]}}
     for name in ("p00_L1", "p02_L1"):
         (folder / f"{name}.json").write_text(json.dumps(said), encoding="utf-8")
@@ -307,20 +184,6 @@ def test_cases_of_patients_a_model_was_trained_on_are_told(maps: Path, made_stud
         note.startswith("1 of the cases are of patients that their model was trained on (row 2)")
         for note in evaluate(folder, made_study).notes
     )
-
-
-def test_z_maps_minus_error_maps_are_told_as_such(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    table = as_table(evaluate(calibrated(maps, tmp_path / "z"), made_study, against=[maps]))
-    assert f"| minus {maps} (error, not z) |" in table
-    assert "give --map error, for like with like" in table
-    alike = as_table(evaluate(maps, made_study, against=[maps]))
-    assert f"| minus {maps} |" in alike
-    assert "like with like" not in alike
-
-
-def test_without_a_calibration_that_is_said(found: Evaluation) -> None:
-    assert "not calibrated: nothing is said at a calibrated threshold" in found.notes
-    assert not any("calibrated" in name for name in found.overall)
 
 
 def test_intervals_of_few_patients_are_marked(found: Evaluation) -> None:
@@ -338,14 +201,14 @@ def test_intervals_of_few_patients_are_marked(found: Evaluation) -> None:
 
 
 def test_models_that_are_ranked_together_are_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    folder = broken(maps, tmp_path / "m")
+    folder = shutil.copytree(maps, tmp_path / "m")
     text = (folder / "scores.csv").read_text(encoding="utf-8")
     (folder / "scores.csv").write_text(text.replace("0123456789ab", "ba9876543210", 1), encoding="utf-8")
     assert any(note.startswith("scores of 2 models are ranked together") for note in evaluate(folder, made_study).notes)
 
 
 def test_means_over_models_beside_single_ones_are_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    folder = broken(maps, tmp_path / "means")
+    folder = shutil.copytree(maps, tmp_path / "means")
     names = [path.name.removesuffix("_error.nii.gz") for path in folder.glob("*_error.nii.gz")]
 
     def told(of: Sequence[str]) -> list[str]:
@@ -378,46 +241,6 @@ def test_pixel_auroc_is_not_shown_without_case_auroc(maps: Path, made_study: Pat
     assert "voxel AUROC" not in as_table(alone)
 
 
-def test_hold_out_cases_leave_a_record_and_the_second_time_says_so(
-    cli: Callable[..., Any], made_maps: Callable[..., Path], made_study: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(made_study.parent, tmp_path / "study")
-    table = tmp_path / "study" / "cohort.csv"
-    folder = made_maps(tmp_path / "all", kept=lambda _: True)
-    rows = (folder / "scores.csv").read_text(encoding="utf-8").replace(str(made_study.parent), str(table.parent))
-    (folder / "scores.csv").write_text(rows, encoding="utf-8")
-    first = cli("evaluate", folder, "--cohort", table)
-    assert first.exit_code == 0, first.stderr
-    assert "first look at this hold-out" in first.stdout
-    assert "4 of the cases are of the hold-out, 20 are not" in first.stdout
-    second = cli("evaluate", folder, "--cohort", table, "--out", tmp_path / "again")
-    assert "look 2 at this hold-out, with weights that have looked before (1 model in all)" in second.stdout
-    assert "4 of 24 cases evaluated; 4 cases, model file:0123456" in second.stdout
-    assert [look.what for look in read_looks(table)] == ["evaluate", "evaluate"]
-    assert json.loads((tmp_path / "again" / "evaluation.json").read_text(encoding="utf-8"))["seed"] == 0
-
-
-def test_a_look_names_the_weights_that_made_the_maps(
-    made_maps: Callable[..., Path], made_study: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(made_study.parent, tmp_path / "study")
-    table = tmp_path / "study" / "cohort.csv"
-    folders = [made_maps(tmp_path / name, kept=lambda case: case.fold == "test") for name in ("mine", "theirs")]
-    for folder, weights in zip(folders, (["b" * 64, "c" * 64], ["a" * 64]), strict=True):
-        rows = (folder / "scores.csv").read_text(encoding="utf-8").replace(str(made_study.parent), str(table.parent))
-        (folder / "scores.csv").write_text(rows, encoding="utf-8")
-        for case in read_cohort(table).holdout():
-            said = {"model": {"sha256": "0123456789ab" + "0" * 52, "weights": weights}}
-            (folder / f"{case.case_id}.json").write_text(json.dumps(said), encoding="utf-8")
-    evaluate(folders[0], table, against=[folders[1]], resamples=10)
-    (look,) = read_looks(table)
-    assert look.model == " ".join(letter * 64 for letter in "abc")
-
-
-def test_without_hold_out_cases_there_is_no_record(found: Evaluation, made_study: Path) -> None:
-    assert not looks_path(made_study).exists()
-
-
 def test_a_moved_study_is_known_by_its_images(maps: Path, made_study: Path, tmp_path: Path) -> None:
     shutil.copytree(made_study.parent, tmp_path / "moved")
     moved = tmp_path / "moved" / "cohort.csv"
@@ -440,7 +263,7 @@ def test_a_score_of_another_inference_than_its_maps_is_refused(
     maps: Path, made_study: Path, tmp_path: Path, said: dict[str, Any]
 ) -> None:
     """As one leaves them that was stopped while it replaced maps."""
-    folder = broken(maps, tmp_path / "stopped")
+    folder = shutil.copytree(maps, tmp_path / "stopped")
     with (folder / "scores.csv").open(encoding="utf-8") as file:
         scores = {row["case_id"]: float(row["score"]) for row in csv.DictReader(file)}
     own = {"model": {"sha256": "0123456789ab" + "0" * 52}, "scores": {"l1_top": scores["p00_L1"], "top_fraction": 1}}
@@ -451,51 +274,8 @@ def test_a_score_of_another_inference_than_its_maps_is_refused(
         evaluate(folder, made_study)
 
 
-@pytest.mark.parametrize("column", ["score_z", "p_value", "p_case", "flagged"])
-def test_what_a_calibration_said_is_not_another_s_in_the_table(
-    maps: Path, made_study: Path, tmp_path: Path, column: str
-) -> None:
-    folder = broken(maps, tmp_path / "edited")
-    judged = {"score_z": 1.5, "p_value": 0.25, "p_case": 0.125, "flagged": 0}
-    with (folder / "scores.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    first = next(row for row in rows if row["case_id"] == "p00_L1")
-    said = {"calibration": {**judged, "flagged": False, "threshold": 3.0}}
-    (folder / "p00_L1.json").write_text(json.dumps(said), encoding="utf-8")
-    for edited in ({}, {column: 1}):
-        first.update({name: str(value) for name, value in {**judged, **edited}.items()})
-        write_csv(folder / "scores.csv", first, rows)
-        if not edited:
-            evaluate(folder, made_study, resamples=10)
-    with pytest.raises(InputError, match=r"the score of 'p00_L1' is an earlier inference's than its maps"):
-        evaluate(folder, made_study)
-
-
-def test_a_look_at_maps_that_do_not_name_their_weights_is_nobody_s_first(
-    made_maps: Callable[..., Path], made_study: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(made_study.parent, tmp_path / "study")
-    table = tmp_path / "study" / "cohort.csv"
-    folder = made_maps(tmp_path / "maps", kept=lambda case: case.fold == "test")
-    rows = (folder / "scores.csv").read_text(encoding="utf-8").replace(str(made_study.parent), str(table.parent))
-    (folder / "scores.csv").write_text(rows, encoding="utf-8")
-    held = read_cohort(table).holdout()
-    for case in held:
-        said = {"model": {"weights": ["a" * 64]}}
-        (folder / f"{case.case_id}.json").write_text(json.dumps(said), encoding="utf-8")
-    evaluate(folder, table, resamples=10)
-    for case in held:
-        (folder / f"{case.case_id}.json").unlink()
-    assert "by weights that nothing names" in "\n".join(evaluate(folder, table, resamples=10).notes)
-
-
-def broken(maps: Path, folder: Path) -> Path:
-    shutil.copytree(maps, folder)
-    return folder
-
-
 def test_a_missing_map_is_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
-    folder = broken(maps, tmp_path / "b")
+    folder = shutil.copytree(maps, tmp_path / "b")
     (folder / "p03_L2_error.nii.gz").unlink()
     with pytest.raises(InputError, match=r"p03_L2_error.nii.gz: no such map, though scores.csv lists its case"):
         evaluate(folder, made_study)
@@ -512,7 +292,7 @@ def test_a_case_left_out_of_its_fold_is_told(made_maps: Callable[..., Path], mad
 def test_an_abnormal_case_whose_mask_is_empty_is_told(maps: Path, made_study: Path, tmp_path: Path) -> None:
     shutil.copytree(made_study.parent, tmp_path / "s")
     table = tmp_path / "s" / "cohort.csv"
-    folder = broken(maps, tmp_path / "b")
+    folder = shutil.copytree(maps, tmp_path / "b")
     rows = (folder / "scores.csv").read_text(encoding="utf-8").replace(str(made_study.parent), str(table.parent))
     (folder / "scores.csv").write_text(rows, encoding="utf-8")
     nib.save(
