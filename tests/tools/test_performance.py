@@ -154,7 +154,7 @@ def test_losses_are_listed_by_batch_optimizer_and_rate() -> None:
     ]  # fmt: skip
     assert batch_size({"data": "study", "rows": rows})[1:] == [
         ("machines", "one with 16 and one with 4"),
-        ("validation loss, batch of 4, Adam at 0.001, 2 epochs", "0.2000 (0.1000, 0.3000)"),
-        ("validation loss, batch of 16, Adam at 0.001, 2 epochs", "0.2000 (one seed)"),
-        ("validation loss, batch of 16, Adam at 0.001, `large_batch.json`, 2 epochs", "0.4000 (one seed)"),
+        ("validation loss, batch of 4, Adam at 0.001, 2 epochs", "0.20000 (0.10000, 0.30000)"),
+        ("validation loss, batch of 16, Adam at 0.001, 2 epochs", "0.20000 (one seed)"),
+        ("validation loss, batch of 16, Adam at 0.001, `large_batch.json`, 2 epochs", "0.40000 (one seed)"),
     ]

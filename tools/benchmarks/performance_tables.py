@@ -104,8 +104,8 @@ def batch_size(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _spread(values: Sequence[float]) -> str:
-    listed = ", ".join(f"{value:.4f}" for value in values)
-    return f"{statistics.fmean(values):.4f} ({listed})" if len(values) > 1 else f"{listed} (one seed)"
+    listed = ", ".join(f"{value:.5f}" for value in values)
+    return f"{statistics.fmean(values):.5f} ({listed})" if len(values) > 1 else f"{listed} (one seed)"
 
 
 def scaling(result: Mapping[str, Any]) -> list[tuple[str, str]]:
