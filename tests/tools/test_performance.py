@@ -147,14 +147,14 @@ def test_a_run_is_a_batch_size_a_learning_rate_and_an_optimizer() -> None:
 def test_losses_are_listed_by_batch_optimizer_and_rate() -> None:
     rows = [
         {
-            "batch_size": size, "learning_rate": 1e-3, "optimizer": "Adam", "overlays": overlays, "epochs": 2,
-            "loss": loss, "cpu": f"one with {size}",
+            "channels": [8, 16], "batch_size": size, "learning_rate": 1e-3, "optimizer": "Adam", "overlays": overlays,
+            "epochs": 2, "loss": loss, "cpu": f"one with {size}",
         }
         for size, overlays, loss in [(16, [], 0.2), (4, [], 0.1), (4, [], 0.3), (16, ["large_batch.json"], 0.4)]
     ]  # fmt: skip
     assert batch_size({"data": "study", "rows": rows})[1:] == [
         ("machines", "one with 16 and one with 4"),
-        ("validation loss, batch of 4, Adam at 0.001, 2 epochs", "0.20000 (0.10000, 0.30000)"),
-        ("validation loss, batch of 16, Adam at 0.001, 2 epochs", "0.20000 (one seed)"),
-        ("validation loss, batch of 16, Adam at 0.001, `large_batch.json`, 2 epochs", "0.40000 (one seed)"),
+        ("validation loss, channels 8-16, batch of 4, Adam at 0.001, 2 epochs", "0.20000 (0.10000, 0.30000)"),
+        ("validation loss, channels 8-16, batch of 16, Adam at 0.001, 2 epochs", "0.20000 (one seed)"),
+        ("validation loss, channels 8-16, batch of 16, Adam at 0.001, `large_batch.json`, 2 epochs", "0.40000 (one seed)"),
     ]

@@ -4,8 +4,8 @@
 
 Each RUN is a batch size, a learning rate and an optimizer, which is Adam where none is said; or a batch size alone,
 which then trains by the bundle's `large_batch.json`. The bundle's variant *reconstruction* trains with them from the
-same seeds, the rate on its cosine to a hundredth of itself, all else as in its config but for the smaller network of
-`tools.benchmarks.precision`. A loss is the mean of the last validations. Runs are added to those that the file holds
+same seeds, the rate on its cosine to a hundredth of itself, all else as in its config but, unless ``--whole``, for the
+smaller network of `tools.benchmarks.precision`. A loss is the mean of the last validations. Runs are added to those that the file holds
 already.
 """
 
@@ -57,23 +57,35 @@ def parsed(text: str) -> Run:
 @click.option("--fold", default=1, show_default=True)
 @click.option("--epochs", default=40, show_default=True)
 @click.option("--seeds", default=1, show_default=True)
+@click.option("--whole", is_flag=True, help="The variant's own network, not the smaller one.")
 @click.option("--device", default=str(best_device()), show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="JSON to add to.")
 def main(
-    cohort: Path, runs: tuple[str, ...], fold: int, epochs: int, seeds: int, device: str, out: Path | None
+    cohort: Path,
+    runs: tuple[str, ...],
+    fold: int,
+    epochs: int,
+    seeds: int,
+    whole: bool,
+    device: str,
+    out: Path | None,
 ) -> None:
+    network = shipped("channels") if whole else NETWORK
     result: dict[str, Any] = read_json(out) if out is not None and out.is_file() else {"rows": []}
     result |= {"torch": torch.__version__, "data": cohort.parent.name, "fold": fold}
     for seed in range(seeds):
         for run in map(parsed, runs):
             settings = {key: value for key, value in run._asdict().items() if key != "overlays"}
-            own: Mapping[str, Any] = {**settings, "overlays": list(run.overlays), "epochs": epochs, "seed": seed}
+            own: Mapping[str, Any] = {
+                "channels": network["channels"], **settings,
+                "overlays": list(run.overlays), "epochs": epochs, "seed": seed,
+            }  # fmt: skip
             if any(own.items() <= row.items() for row in result["rows"]):
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 bundle = Bundle(
                     cohort, Path(folder), run.overlays, seed=seed, max_epochs=epochs, fold=fold, device=device,
-                    compile=False, **settings, final_learning_rate=run.learning_rate / 100, **NETWORK,
+                    compile=whole, **settings, final_learning_rate=run.learning_rate / 100, **network,
                 )  # fmt: skip
                 loss = validation_loss(bundle.train())
             click.echo(f"{' '.join(map(str, (*settings.values(), *run.overlays)))}, seed {seed}: {loss:.6f}")

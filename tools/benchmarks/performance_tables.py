@@ -88,18 +88,19 @@ def precision(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def batch_size(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Rows of batch_size.py."""
-    found: dict[tuple[int, str, float, bool, int], list[float]] = {}
+    found: dict[tuple[str, int, str, float, bool, int], list[float]] = {}
     for row in result["rows"]:
-        key = row["batch_size"], row["optimizer"], row["learning_rate"], bool(row["overlays"]), row["epochs"]
+        channels = "-".join(map(str, row["channels"]))
+        key = channels, row["batch_size"], row["optimizer"], row["learning_rate"], bool(row["overlays"]), row["epochs"]
         found.setdefault(key, []).append(row["loss"])
     machines = " and ".join(dict.fromkeys(row["cpu"] for row in result["rows"]))
     return [("data", result["data"]), ("machines", machines)] + [
         (
-            f"validation loss, batch of {size}, {optimizer} at {rate:g}{', `large_batch.json`' * scaled}, "
-            f"{epochs} epochs",
+            f"validation loss, channels {channels}, batch of {size}, {optimizer} at {rate:g}"
+            f"{', `large_batch.json`' * scaled}, {epochs} epochs",
             _spread(losses),
         )
-        for (size, optimizer, rate, scaled, epochs), losses in sorted(found.items())
+        for (channels, size, optimizer, rate, scaled, epochs), losses in sorted(found.items())
     ]
 
 
