@@ -1,16 +1,13 @@
 """One decision on precision, memory format and compilation, by what the device does well."""
 
-import hashlib
 import logging
 import os
-import platform
 import shutil
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +16,7 @@ from torch import Tensor, nn
 from fracture_vae.cohort.synthetic import cache_folder
 from fracture_vae.errors import InputError, nearest
 from fracture_vae.training.allocator import keep_freed_memory
+from fracture_vae.training.processor import float32_speed, gains_by_bf16, instructions, multiplies_bf16
 from fracture_vae.training.thin import exact_where_thin
 
 logger = logging.getLogger(__name__)
@@ -74,7 +72,8 @@ def choose(
     Args:
         device: a torch device (see :func:`best_device`).
         precision: ``bf16`` where the hardware multiplies it natively (AVX-512 BF16 or AMX on a CPU, compute
-            capability 8.0 on CUDA), else ``fp32``, or one of them by name.
+            capability 8.0 on CUDA) and, on a CPU, was not measured to be much slower by it; else ``fp32``; or one of
+            them by name.
         compile: ``auto`` compiles where there is a C++ compiler and ``voxels`` make it pay; True or False force it.
         voxels: how many voxels will go through the network.
         memory_format: ``auto`` is ``channels_last`` on CPU and CUDA and ``channels_first`` elsewhere; or one of them.
@@ -94,7 +93,7 @@ def choose(
     compiled = switches[str(compile).lower()]
     chosen = usable(device)
     if precision == "auto":
-        precision = "bf16" if _multiplies_bf16(chosen) else "fp32"
+        precision = "bf16" if gains_by_bf16(chosen) else "fp32"
     if compiled is None:
         compiled = voxels >= COMPILE_PAYS_AFTER and chosen.type != "mps" and can_compile(chosen)
     channels_last = chosen.type in ("cpu", "cuda") if memory_format == "auto" else memory_format == "channels_last"
@@ -102,8 +101,10 @@ def choose(
 
 
 def capability(device: torch.device) -> str:
-    """Return in a few words what ``device`` is and whether it multiplies bf16 natively."""
-    native = "native bf16" if _multiplies_bf16(device) else "no native bf16"
+    """Return in a few words what ``device`` is and whether it multiplies bf16 natively, and gains by it."""
+    native = "native bf16" if multiplies_bf16(device) else "no native bf16"
+    if multiplies_bf16(device) and not gains_by_bf16(device):
+        native += f", fp32 {float32_speed():.1f} times as fast"
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return f"{torch.cuda.get_device_name(device)}, compute capability {major}.{minor}, {native}"
@@ -191,7 +192,7 @@ def _keep_compiled_code() -> None:
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir  # takes a second; plain runs do without
 
     if os.environ.get(_CODE_CACHE, default_cache_dir()) == default_cache_dir():
-        os.environ[_CODE_CACHE] = str(cache_folder() / "compiled" / _processor())
+        os.environ[_CODE_CACHE] = str(cache_folder() / "compiled" / instructions())
 
 
 def _compiler_options(acceleration: Acceleration) -> dict[str, str | int | bool | Callable[..., Any]]:
@@ -218,14 +219,6 @@ def _try_instructions() -> None:
         threading.Thread(target=find_out, name="instructions", daemon=True).start()
 
 
-def _processor() -> str:
-    """Return a name for this processor's instructions: compiled code may not run on another that shares the folder."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    says = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-    return f"{platform.machine()}-{hashlib.sha256(says.encode()).hexdigest()[:8]}"
-
-
 def usable(device: str | torch.device) -> torch.device:
     """Return ``device``, tried.
 
@@ -238,14 +231,6 @@ def usable(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"device '{device}' cannot be used here; set device to cpu, or leave it out") from error
     return chosen
-
-
-def _multiplies_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return False
 
 
 def _format(dims: int) -> torch.memory_format:

@@ -156,5 +156,8 @@ def test_losses_are_listed_by_batch_optimizer_and_rate() -> None:
         ("machines", "one with 16 and one with 4"),
         ("validation loss, channels 8-16, batch of 4, Adam at 0.001, 2 epochs", "0.20000 (0.10000, 0.30000)"),
         ("validation loss, channels 8-16, batch of 16, Adam at 0.001, 2 epochs", "0.20000 (one seed)"),
-        ("validation loss, channels 8-16, batch of 16, Adam at 0.001, `large_batch.json`, 2 epochs", "0.40000 (one seed)"),
+        (
+            "validation loss, channels 8-16, batch of 16, Adam at 0.001, `large_batch.json`, 2 epochs",
+            "0.40000 (one seed)",
+        ),
     ]

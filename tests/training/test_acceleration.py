@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fracture_vae.errors import InputError
 from fracture_vae.objectives import VQTerms
-from fracture_vae.training import Accelerated, choose
+from fracture_vae.training import Accelerated, choose, processor
 from fracture_vae.training import acceleration as module
 
 
@@ -32,6 +32,14 @@ class Objective(nn.Module):
         return VQTerms(mean, mean, mean, mean, mean)
 
 
+def processor_is(monkeypatch: pytest.MonkeyPatch, native: bool, float32_speed: float = 0.5) -> None:
+    """Have the CPU multiply bf16 natively or not, and convolve in float32 so many times as fast."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    for where in (processor, module):
+        monkeypatch.setattr(where, "float32_speed", lambda: float32_speed)
+
+
 BATCH = {"image": torch.rand(1, 1, 4, 4, 4)}
 
 
@@ -48,8 +56,15 @@ def test_a_forced_precision_is_what_the_network_runs_in_and_terms_are_float32(
 
 def test_precision_follows_what_the_processor_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
     for native, precision in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(module, "_multiplies_bf16", lambda _, native=native: native)
+        processor_is(monkeypatch, native)
         assert choose("cpu", "auto", False).precision == precision
+
+
+def test_a_processor_much_faster_in_float32_runs_in_it_and_the_line_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor_is(monkeypatch, True, float32_speed=1.8)
+    why = "cpu (native bf16, fp32 1.8 times as fast)"
+    assert str(choose("cpu", "auto", False)) == f"{why}, fp32, channels last, not compiled"
+    assert str(choose("cpu", "bf16", False)) == f"{why}, bf16, channels last, not compiled"
 
 
 @pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
@@ -191,9 +206,9 @@ def test_the_memory_format_is_what_was_chosen(switch: str, last: bool) -> None:
 
 
 def test_the_line_that_is_logged_says_what_the_device_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_multiplies_bf16", lambda _: True)
+    processor_is(monkeypatch, True)
     assert str(choose("cpu", "auto", True)) == "cpu (native bf16), bf16, channels last, compiled"
-    monkeypatch.setattr(module, "_multiplies_bf16", lambda _: False)
+    processor_is(monkeypatch, False)
     expected = "cpu (no native bf16), fp32, channels first, not compiled"
     assert str(choose("cpu", "auto", False, memory_format="channels_first")) == expected
 

@@ -4,9 +4,9 @@
 
 Each RUN is a batch size, a learning rate and an optimizer, which is Adam where none is said; or a batch size alone,
 which then trains by the bundle's `large_batch.json`. The bundle's variant *reconstruction* trains with them from the
-same seeds, the rate on its cosine to a hundredth of itself, all else as in its config but, unless ``--whole``, for the
-smaller network of `tools.benchmarks.precision`. A loss is the mean of the last validations. Runs are added to those that the file holds
-already.
+same seeds, the rate on its cosine to a hundredth of itself, all else as in its config; but for its network, unless
+``--whole``, which is the smaller one of `tools.benchmarks.precision`. A loss is the mean of the last validations.
+Runs are added to those that the file holds already.
 """
 
 import json
