@@ -28,6 +28,7 @@ from ignite.engine import Engine, Events
 from fracture_vae.files import write_text
 from fracture_vae.networks import VQVAE
 from fracture_vae.training import best_device
+from fracture_vae.training.acceleration import PRECISIONS
 from tools.benchmarks.monai_training import monai_epoch
 from tools.benchmarks.monai_vqvae import RESIDUAL_UNITS
 from tools.benchmarks.neighbour import Neighbour
@@ -206,6 +207,7 @@ def _synchronize(device: torch.device) -> Callable[[], object]:
 @click.option("--resident", default=200, show_default=True, help="Volumes held when memory is measured.")
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--device", default=str(best_device()), show_default=True)
+@click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)
 @click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, help="Repeatable. [default: all]")
 @click.option("--memory-of", type=click.Path(path_type=Path), hidden=True)
 def main(
@@ -216,12 +218,17 @@ def main(
     resident: int,
     repeats: int,
     device: str,
+    precision: str,
     parts: tuple[str, ...],
     memory_of: Path | None,
 ) -> None:
     if parts and out is not None:
         raise click.UsageError("--part gives no whole file; leave out --out")
-    settings: dict[str, Any] = {"device": device, **({"batch_size": batch_size} if batch_size else {})}
+    settings: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        **({"batch_size": batch_size} if batch_size else {}),
+    }
     if memory_of is not None:
         click.echo(_train_for_memory(memory_of, settings))
         return
