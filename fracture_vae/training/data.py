@@ -1,5 +1,6 @@
 """A fold's volumes in one tensor, and the loop that draws augmented batches from it."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ from fracture_vae.transforms import AugmentConfig, Preprocessing, apply, draw, m
 from fracture_vae.transforms.augment import resample
 from fracture_vae.transforms.corruption import Corruption, corrupt
 from fracture_vae.transforms.padding import centred
+
+logger = logging.getLogger(__name__)
 
 
 class VolumeDataset(Dataset[dict[str, Tensor]]):
@@ -161,7 +164,7 @@ class BatchLoader:
 
     Args:
         dataset: the volumes.
-        batch_size: volumes a batch; a smaller data set makes one batch of what there is.
+        batch_size: volumes a batch; a smaller data set makes one batch of what there is, in training with a warning.
         device: where batches are put and augmented.
         shuffle: draw a new permutation each epoch.
         augmentation: what to draw for each sample, or None.
@@ -186,6 +189,13 @@ class BatchLoader:
         share = len(dataset) // world_size if shuffle else len(range(rank, len(dataset), world_size))
         if share == 0:
             raise InputError(f"{len(dataset)} volume(s) cannot be shared among {world_size} processes")
+        if shuffle and batch_size > share:
+            logger.warning(
+                "batches hold %d, all there is to train on, not batch_size %d; set batch_size=%d if a rate goes by it",
+                share,
+                batch_size,
+                share,
+            )
         self.dataset = dataset
         self.batch_size = min(batch_size, share)
         self.device = usable(device)

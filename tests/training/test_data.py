@@ -56,8 +56,15 @@ def test_in_training_batches_are_full_and_the_order_is_new_each_epoch(seven: Vol
     assert len({str(epoch) for epoch in epochs}) == 4
 
 
-def test_a_batch_larger_than_the_data_set_takes_all_there_is(seven: VolumeDataset) -> None:
+def test_a_batch_larger_than_the_data_set_takes_all_there_is_and_says_so(
+    seven: VolumeDataset, caplog: pytest.LogCaptureFixture
+) -> None:
     assert [sorted(batch) for batch in numbers(BatchLoader(seven, 64, shuffle=True))] == [list(range(7))]
+    assert "batches hold 7, all there is to train on, not batch_size 64; set batch_size=7" in caplog.text
+    caplog.clear()
+    BatchLoader(seven, 64)
+    BatchLoader(seven, 7, shuffle=True)
+    assert not caplog.text
 
 
 def test_the_same_seed_gives_the_same_batches_and_another_seed_others(seven: VolumeDataset) -> None:
