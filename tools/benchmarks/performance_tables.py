@@ -188,6 +188,7 @@ def family_speed(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, str]]]] = {
     "training": training,
+    "training_without_bf16": training,
     "augmentation": augmentation,
     "inference": inference,
     "inference_memory": inference_memory,
