@@ -1,4 +1,4 @@
-"""What a device multiplies bfloat16 by, and whether that is the faster way there."""
+"""Whether a device multiplies bfloat16, and whether that is the faster way there."""
 
 import hashlib
 import platform
@@ -48,8 +48,8 @@ def gains_by_bf16(device: torch.device) -> bool:
 def float32_speed() -> float:
     """Return how many times as fast as in bfloat16 this CPU convolves in float32.
 
-    Measured once on a processor, in a third of a second, and remembered in the cache folder: all trainings there, and
-    those that go on, decide alike.
+    Measured once on a processor and remembered in the cache folder: all trainings there, and those that go on, decide
+    alike.
     """
     file = cache_folder() / "precision" / f"{instructions()}-{torch.__version__}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):

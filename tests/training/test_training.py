@@ -204,12 +204,12 @@ def test_every_choice_of_the_config_trains(train: Train, tmp_path: Path, setting
 
 def test_bf16_ends_within_a_hundredth_of_fp32_s_validation_loss(train: Train, tmp_path: Path) -> None:
     # slower than it ships: at that rate so small a training soon goes another way for any rounding
-    settings = {"max_epochs": 25, "learning_rate": 0.003}
+    settings = {"max_epochs": 40, "learning_rate": 0.003}
     plain, half = (
         [float(row["val/recon_loss"]) for row in rows(train(tmp_path / precision, precision=precision, **settings))]
         for precision in ("fp32", "bf16")
     )
-    assert plain[-1] < 0.95 * plain[0]
+    assert plain[-1] < 0.9 * plain[0]
     assert half[-1] == pytest.approx(plain[-1], rel=0.01)
     assert half != plain
 
